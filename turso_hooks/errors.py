@@ -1,0 +1,104 @@
+"""Every exception of turso-hooks.
+
+    TursoHooksError
+    ├── SettingsError             a setting is missing or wrong: the person who set it can mend it
+    ├── EventError                bytes that should be an event are none
+    ├── JournalError              the journal cannot take or give a record
+    │   ├── JournalFull           its size cap is reached
+    │   └── JournalUnwritable     disk full, read-only, folder gone
+    ├── DatabaseError             a database operation failed: says which, on what, and what to do next
+    │   ├── DatabaseUnavailable   at this moment: locked, timed out, out of reach; trying again is right
+    │   ├── DatabaseUnusable      until a person acts: not a database, no permission, another program's tables
+    │   │   └── SchemaTooNew      written by a newer turso-hooks
+    │   ├── RowRefused            this row, in this form, will never be taken
+    │   └── PositionMoved         another shipper has been here: nothing was changed
+    ├── TranscriptError           a foreign transcript, or one conversation of it, cannot be read
+    └── SessionNotFound           no session, or more than one, has that id
+
+None of them reaches an agent: hooks swallow, count and report. They are raised by the query API, the client functions and
+the commands, below which nothing catches broadly.
+"""
+
+from __future__ import annotations
+
+
+class TursoHooksError(Exception):
+    """The root of all exceptions raised by turso-hooks."""
+
+
+class SettingsError(TursoHooksError):
+    """A setting is missing or has a value that cannot be used; the message names it and what it may be."""
+
+
+class EventError(TursoHooksError):
+    """A payload cannot be read as an event; the message says why. It is kept as a dead letter, not thrown away."""
+
+
+class JournalError(TursoHooksError):
+    """The journal cannot take or give a record."""
+
+    reason = "journal_failed"
+    """Under which reason a refused event is counted."""
+
+
+class JournalFull(JournalError):
+    """The journal has reached its size cap: the newest events are refused until some of it is shipped."""
+
+    reason = "journal_full"
+
+
+class JournalUnwritable(JournalError):
+    """The journal's folder or file does not take writes: disk full, read-only, permissions, deleted."""
+
+    reason = "journal_unwritable"
+
+
+class DatabaseError(TursoHooksError):
+    """A database operation failed.
+
+    Attributes:
+        operation: what was being done, such as `"write a batch"`.
+        target: the database, without any secret.
+        problem: what went wrong, in the engine's words where it had any.
+        remedy: what to do next; empty if nothing is known to help.
+    """
+
+    def __init__(self, operation: str, target: str, problem: str, remedy: str = "") -> None:
+        self.operation = operation
+        self.target = target
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(operation, target, problem, remedy)
+
+    def __str__(self) -> str:
+        """One sentence: operation, target, problem; then the remedy."""
+        sentence = f"cannot {self.operation} ({self.target}): {self.problem}"
+        return f"{sentence}; {self.remedy}" if self.remedy else sentence
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database cannot be used at the moment (locked, timeout, unreachable); the same operation may work later."""
+
+
+class DatabaseUnusable(DatabaseError):
+    """The database cannot be used until a person changes something; trying again by itself does not help."""
+
+
+class SchemaTooNew(DatabaseUnusable):
+    """The database has a schema newer than this version knows; it is not touched."""
+
+
+class RowRefused(DatabaseError):
+    """The database does not take this row, and never will in this form."""
+
+
+class PositionMoved(DatabaseError):
+    """The position of a journal writer is not the expected one: someone else shipped; the batch changed nothing."""
+
+
+class TranscriptError(TursoHooksError):
+    """A foreign transcript cannot be read; the message names the line or the conversation."""
+
+
+class SessionNotFound(TursoHooksError):
+    """No session has this id, or a prefix fits several; the message lists what comes near."""
