@@ -1,0 +1,17 @@
+"""The journal: what was recorded and is not yet in the database, in append-only files that survive the process.
+
+One folder a database, one writer a process, a writer's records in segments. The bytes of a record are none of its business.
+
+`framing` owns the format of a record, `folder` names, rights and locks of the files, `writer` appending, `inbox` appending by
+processes that live for one record, `reading` getting records back.
+"""
+
+from __future__ import annotations
+
+from turso_hooks.journal.folder import JournalFolder, Segment
+from turso_hooks.journal.framing import Record
+from turso_hooks.journal.inbox import append_to_inbox
+from turso_hooks.journal.reading import Slice, read_slice
+from turso_hooks.journal.writer import Writer
+
+__all__ = ["JournalFolder", "Record", "Segment", "Slice", "Writer", "append_to_inbox", "read_slice"]

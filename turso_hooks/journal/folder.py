@@ -1,0 +1,214 @@
+"""The files of a journal: where they lie, what they are called, who may read them, and who owns which.
+
+    {state folder}/journals/{hash of the database}/       mode 0700
+        target                                            the database's URL without secrets, for people
+        {writer id}.{number of the segment}.v1.segment    mode 0600
+        {writer id}.v1.inbox                              mode 0600
+
+A segment belongs to whoever holds its `flock`: its writer while that lives, and then whichever shipper takes it. The lock
+goes with the last descriptor of its open file, so a forked child must close the ones it inherits and never unlock them. A
+segment is created under another name and renamed once it is locked: nobody can adopt it in between. Files of another version
+have another ending and are never touched.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import time
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+from turso_hooks.errors import JournalUnwritable
+from turso_hooks.journal.framing import salt_of
+
+_SEGMENT_NAME = re.compile(r"(?P<writer>[0-9a-f]{32})\.(?P<index>\d{8})\.v1\.segment")
+_INBOX_NAME = re.compile(r"(?P<writer>[0-9a-f]{32})\.v1\.inbox")
+_FOREIGN_NAME = re.compile(r"[0-9a-f]{32}\.(\d{8}\.)?v\d+\.(segment|inbox)")
+_OPEN_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+
+
+def new_writer_id() -> str:
+    """32 hex digits: the time in nanoseconds, then random ones, so that older writers sort first."""
+    return f"{time.time_ns():016x}{os.urandom(8).hex()}"
+
+
+@dataclass(eq=False)
+class Segment:
+    """A segment that is open and locked by this process."""
+
+    path: Path
+    writer_id: str
+    index: int
+    fd: int
+    is_final: bool
+    """Nothing more will be appended."""
+    size: int = 0
+    """Bytes appended so far; exact once `is_final`, an estimate before."""
+    salt: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive what reading and writing need."""
+        self.salt = salt_of(self.writer_id)
+
+    def is_in_place(self) -> bool:
+        """Whether the file that is open is still the one at its path: someone may have deleted or replaced it."""
+        try:
+            there, here = self.path.stat(), os.fstat(self.fd)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+
+    def close(self) -> None:
+        """Let go of the file, and with it of the lock."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def remove(self) -> None:
+        """Delete the file, all of it being in the database, and let go of it."""
+        if self.is_in_place():
+            with suppress(FileNotFoundError):
+                self.path.unlink()
+        self.close()
+
+
+class JournalFolder:
+    """The folder in which what is bound for one database waits."""
+
+    def __init__(self, state_folder: Path, target: str) -> None:
+        self.target = target
+        self.path = state_folder / "journals" / blake2b(target.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+    def create(self) -> None:
+        """Make the folder, readable by its owner only, and say in it which database it is for."""
+        for folder in (self.path.parent.parent, self.path.parent, self.path):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        label = self.path / "target"
+        if not label.exists():
+            with suppress(FileExistsError):
+                fd = os.open(label, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
+                    file.write(self.target + "\n")
+
+    def create_segment(self, writer_id: str, index: int) -> Segment:
+        """A new, empty, locked segment. Raises `JournalUnwritable`, saying why."""
+        path = self.path / f"{writer_id}.{index:08d}.v1.segment"
+        return Segment(path, writer_id, index, self._create_locked(path), is_final=False)
+
+    def create_inbox(self, writer_id: str) -> Segment:
+        """A new, empty, locked inbox."""
+        path = self.path / f"{writer_id}.v1.inbox"
+        return Segment(path, writer_id, 0, self._create_locked(path), is_final=False)
+
+    def open_inbox(self) -> Segment | None:
+        """An inbox that is there, locked; waits for whoever holds it, which is never longer than an append takes."""
+        for path, match in self._matching(_INBOX_NAME):
+            segment = _open_locked(path, match["writer"], 0, wait=True)
+            if segment is not None:
+                return segment
+        return None
+
+    def seal_inbox(self, inbox: Segment) -> None:
+        """Make a locked inbox a segment without a writer, and let go of it: the next shipper adopts it."""
+        with suppress(FileNotFoundError):
+            inbox.path.rename(self.path / f"{inbox.writer_id}.{0:08d}.v1.segment")
+        inbox.close()
+
+    def adopt(self, *, without: Collection[str] = (), limit: int = 64) -> list[Segment]:
+        """Take up to `limit` segments whose writer is gone, oldest writer first, except those of the writers `without`.
+
+        Inboxes that nobody is appending to are sealed and taken as well.
+        """
+        self._seal_inboxes()
+        adopted: list[Segment] = []
+        for path, match in self._matching(_SEGMENT_NAME):
+            if len(adopted) >= limit:
+                break
+            if match["writer"] not in without:
+                segment = _open_locked(path, match["writer"], int(match["index"]), wait=False)
+                if segment is not None:
+                    adopted.append(segment)
+        return adopted
+
+    def used_bytes(self) -> int:
+        """What all files of the journal hold together."""
+        total = 0
+        with suppress(FileNotFoundError), os.scandir(self.path) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    total += entry.stat().st_size
+        return total
+
+    def waiting(self) -> list[tuple[Path, int]]:
+        """The files with records and their sizes, whoever owns them."""
+        found: list[tuple[Path, int]] = []
+        for pattern in (_SEGMENT_NAME, _INBOX_NAME):
+            for path, _ in self._matching(pattern):
+                with suppress(FileNotFoundError):
+                    if size := path.stat().st_size:
+                        found.append((path, size))
+        return found
+
+    def of_another_version(self) -> list[Path]:
+        """Journal files written by another version of turso-hooks, which this one leaves alone."""
+        known = {path for pattern in (_SEGMENT_NAME, _INBOX_NAME) for path, _ in self._matching(pattern)}
+        return [path for path, _ in self._matching(_FOREIGN_NAME) if path not in known]
+
+    def _matching(self, pattern: re.Pattern[str]) -> Iterator[tuple[Path, re.Match[str]]]:
+        try:
+            names = sorted(path.name for path in self.path.iterdir())
+        except FileNotFoundError:
+            return
+        for name in names:
+            if match := pattern.fullmatch(name):
+                yield self.path / name, match
+
+    def _seal_inboxes(self) -> None:
+        for path, match in self._matching(_INBOX_NAME):
+            inbox = _open_locked(path, match["writer"], 0, wait=False)
+            if inbox is not None:
+                self.seal_inbox(inbox)
+
+    def _create_locked(self, path: Path) -> int:
+        beginning = path.with_name(f".{path.name}.new")
+        try:
+            self.create()
+            fd = os.open(beginning, _OPEN_FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                beginning.rename(path)
+            except BaseException:
+                os.close(fd)
+                raise
+        except OSError as error:
+            raise JournalUnwritable(f"cannot create {path}: {error.strerror or error}") from error
+        return fd
+
+
+def _open_locked(path: Path, writer_id: str, index: int, *, wait: bool) -> Segment | None:
+    """The file at `path` if its lock can be had, and if it still is that file once it is."""
+    try:
+        fd = os.open(path, _OPEN_FLAGS)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise JournalUnwritable(f"cannot open {path}: {error.strerror or error}") from error
+    segment = Segment(path, writer_id, index, fd, is_final=True, size=os.fstat(fd).st_size)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        segment.close()
+        if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
+            return None
+        raise JournalUnwritable(f"cannot lock {path}: {error.strerror or error}") from error
+    if not segment.is_in_place():
+        segment.close()
+        return None
+    segment.size = os.fstat(fd).st_size
+    return segment

@@ -1,0 +1,37 @@
+"""Getting records back from a segment, a slice at a time."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from turso_hooks.journal.folder import Segment
+from turso_hooks.journal.framing import HEADER_BYTES, Record, expected_end, scan
+
+SLICE_BYTES = 1024 * 1024
+"""How much is read at once; a record that is longer is read whole."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some records of a segment, in order, and the offset up to which the segment is accounted for."""
+
+    records: list[Record]
+    """Their `start` and `end` are offsets in the segment."""
+    damaged_bytes: int
+    end: int
+    is_exhausted: bool
+    """There is nothing more to be had from the segment at this moment."""
+
+
+def read_slice(segment: Segment, offset: int, *, max_records: int) -> Slice:
+    """Read up to `max_records` records from `offset` on. An unfinished record at the end of a growing segment waits."""
+    data = os.pread(segment.fd, SLICE_BYTES, offset)
+    whole = expected_end(data, segment.salt)
+    if whole is not None and whole > len(data) == SLICE_BYTES:
+        data = os.pread(segment.fd, whole + HEADER_BYTES, offset)
+    is_at_end = offset + len(data) >= os.fstat(segment.fd).st_size
+    found = scan(data, segment.salt, is_final=segment.is_final and is_at_end, max_records=max_records)
+    records = [Record(r.number, r.payload, offset + r.start, offset + r.end) for r in found.records]
+    is_exhausted = is_at_end and (found.end == len(data) or len(records) < max_records)
+    return Slice(records, found.damaged_bytes, offset + found.end, is_exhausted)

@@ -1,0 +1,212 @@
+"""Appending records: one `os.write` each, to a segment that only this process writes.
+
+When `append` has returned, the record is in the operating system's hands: it survives the process, killed or not. It
+survives a power cut only with `fsync`.
+
+Any thread may append, and so may a signal handler or a `__del__` that interrupts an append: the lock is re-entrant, and no
+step leaves a state in which a second append on the same thread goes wrong. A forked child lets go of the segments it
+inherited, without unlocking them, and becomes a writer of its own with its first append.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+
+from turso_hooks.errors import JournalError, JournalFull, JournalUnwritable
+from turso_hooks.journal.folder import JournalFolder, Segment, new_writer_id
+from turso_hooks.journal.framing import frame
+
+_RETRY_S = 1.0
+"""How long a refusal stands before the disk is asked again: a hook must not pay for a full one each time."""
+
+_write = os.write
+
+
+class Writer:
+    """Appends the records of one process to the journal in `folder`.
+
+    `max_bytes` is what the whole folder may hold, `segment_bytes` when a segment is closed and the next begun. `on_begin` is
+    called, on the appending thread, whenever this process begins to write: first, and again in a forked child.
+    """
+
+    def __init__(
+        self,
+        folder: JournalFolder,
+        *,
+        max_bytes: int,
+        segment_bytes: int,
+        fsync: bool = False,
+        on_begin: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.folder = folder
+        self._max_bytes = max_bytes
+        self._segment_bytes = segment_bytes
+        self._fsync = fsync
+        self._on_begin = on_begin
+        self._begin_anew()
+        _writers.add(self)
+
+    def _begin_anew(self) -> None:
+        self.writer_id = new_writer_id()
+        self.appended_bytes = 0
+        self._lock = threading.RLock()
+        self._numbers = itertools.count()
+        self._segments: list[Segment] = []
+        self._next_index = 1
+        self._current: Segment | None = None
+        self._room_bytes = 0
+        self._measured_at = float("-inf")
+        self._refusal: JournalError | None = None
+        self._refused_at = float("-inf")
+        self._has_begun = False
+        self._is_rotating = False
+
+    def append(self, payload: bytes) -> None:
+        """Append one record. Raises `JournalFull` or `JournalUnwritable`: then it is not kept, and its number is used up."""
+        number = next(self._numbers)
+        with self._lock:
+            segment = self._current
+            if segment is None or segment.size >= self._segment_bytes:
+                segment = self._next_segment()
+            record = frame(payload, number, segment.salt)
+            if len(record) > self._room_bytes:
+                self._find_room(len(record))
+            try:
+                written = _write(segment.fd, record)
+                if self._fsync:
+                    os.fsync(segment.fd)
+            except OSError as error:
+                raise JournalUnwritable(f"cannot append to {segment.path}: {error.strerror}") from error
+            segment.size += written
+            self.appended_bytes += written
+            self._room_bytes -= written
+        if written != len(record):
+            raise JournalUnwritable(f"cannot append to {segment.path}: the disk took {written} of {len(record)} bytes")
+
+    def segments(self) -> list[Segment]:
+        """The segments of this process that are not discarded, oldest first; the last one may still grow."""
+        return list(self._segments)
+
+    def seal(self) -> None:
+        """Close the current segment for appending; the next record begins another. A deleted one is left the same way."""
+        with self._lock:
+            if self._current is not None:
+                self._seal(self._current)
+                self._current = None
+
+    def discard(self, segment: Segment) -> None:
+        """Delete a sealed segment: all of it is in the database."""
+        with self._lock:
+            if segment in self._segments:
+                self._segments.remove(segment)
+                segment.remove()
+
+    def check(self) -> bool:
+        """Whether the current segment is still where it was made; if not, it is sealed, and stays readable."""
+        with self._lock:
+            current = self._current
+            if current is None or current.is_in_place():
+                return True
+            self._seal(current)
+            self._current = None
+            return False
+
+    def close(self) -> None:
+        """Let go of all segments: what is in them is there for the next shipper to adopt."""
+        with self._lock:
+            self._current = None
+            for segment in self._segments:
+                segment.close()
+            self._segments.clear()
+
+    def _next_segment(self) -> Segment:
+        """Begin a segment. While that cannot be done, and for an append that interrupts it, the old one goes on."""
+        if self._current is not None and (self._is_rotating or self._is_refusal_standing()):
+            return self._current
+        if self._refusal is not None and self._is_refusal_standing():
+            raise self._refusal
+        self._is_rotating = True
+        index, self._next_index = self._next_index, self._next_index + 1
+        try:
+            created = self.folder.create_segment(self.writer_id, index)
+        except JournalUnwritable as error:
+            self._refusal, self._refused_at = error, time.monotonic()
+            if self._current is None:
+                raise
+            return self._current
+        finally:
+            self._is_rotating = False
+        self._take_up(created)
+        return created
+
+    def _take_up(self, created: Segment) -> None:
+        self._segments.append(created)
+        previous, self._current = self._current, created
+        if previous is not None:
+            self._seal(previous)
+        if not self._has_begun:
+            self._has_begun = True
+            self._on_begin()
+
+    def _is_refusal_standing(self) -> bool:
+        return time.monotonic() - self._refused_at < _RETRY_S
+
+    @staticmethod
+    def _seal(segment: Segment) -> None:
+        segment.size = os.fstat(segment.fd).st_size
+        segment.is_final = True
+
+    def _find_room(self, needed_bytes: int) -> None:
+        """Measure the folder again, at most once in a while; raises `JournalFull` if there is no room."""
+        now = time.monotonic()
+        if now - self._measured_at >= _RETRY_S:
+            self._measured_at = now
+            self._room_bytes = self._max_bytes - self.folder.used_bytes()
+        if needed_bytes > self._room_bytes:
+            raise JournalFull(f"the journal for {self.folder.target} holds {self._max_bytes} bytes, as many as it may")
+
+    def _abandon(self) -> None:
+        """In a forked child: close what belongs to the parent, which keeps its locks, and start over."""
+        for segment in self._segments:
+            with suppress(OSError):
+                segment.close()
+        self._begin_anew()
+
+    def _acquire(self) -> None:
+        self._lock.acquire()
+
+    def _release(self) -> None:
+        self._lock.release()
+
+
+_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+_held_for_fork: list[Writer] = []
+
+
+def _before_fork() -> None:
+    """Wait until nobody is in the middle of an append, so that the child inherits whole states."""
+    _held_for_fork[:] = _writers
+    for writer in _held_for_fork:
+        writer._acquire()  # noqa: SLF001  # the module's own
+
+
+def _after_fork_in_parent() -> None:
+    for writer in _held_for_fork:
+        writer._release()  # noqa: SLF001  # the module's own
+    _held_for_fork.clear()
+
+
+def _after_fork_in_child() -> None:
+    for writer in _held_for_fork:
+        writer._abandon()  # noqa: SLF001  # the module's own
+    _held_for_fork.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
