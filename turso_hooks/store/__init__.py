@@ -1,0 +1,38 @@
+"""The database: its schema, how events become rows, how rows merge, and the functions of the original logger.
+
+`migrations` is the schema, version by version, `schema` brings a database up to date, `tables` says which columns there are and
+`merging` how they merge, `rows` turns events into rows, `writing` makes one transaction of a batch. `client` keeps the names
+of the original logger.
+"""
+
+from __future__ import annotations
+
+from turso_hooks.store.client import (
+    TursoConfig,
+    close_turso_client,
+    create_turso_client,
+    get_turso_client,
+    get_turso_config,
+    initialize_schema,
+    reset_schema_state,
+)
+from turso_hooks.store.schema import prepare_schema, schema_version
+from turso_hooks.store.writing import Batch, DeadLetter, Position, finish_writer, read_position, write_batch
+
+__all__ = [
+    "Batch",
+    "DeadLetter",
+    "Position",
+    "TursoConfig",
+    "close_turso_client",
+    "create_turso_client",
+    "finish_writer",
+    "get_turso_client",
+    "get_turso_config",
+    "initialize_schema",
+    "prepare_schema",
+    "read_position",
+    "reset_schema_state",
+    "schema_version",
+    "write_batch",
+]

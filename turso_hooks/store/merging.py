@@ -1,0 +1,116 @@
+"""How a row that is there and a row that arrives become one: the merging rule, as SQL.
+
+Owns the only statement of the rule. The engine applies it inside the transaction that brings the row, so two writers cannot
+interleave a read and a write, and a driver that sends a batch as one request needs no answer in between.
+
+The rule, column by column: known beats unknown; between two known values the higher `source_rank` wins, then the later
+`occurred_at`, then the greater `event_id`. Those three make a **precedence key**, a text that sorts. A column's value is the
+one with the greatest key among all that were ever claimed for it, so any order and any repetition of the same events ends in
+the same row. Columns that mean one thing together (`content` and its `parts`) are claimed together.
+
+Each row says where its values come from in `provenance`: one key, if a single event wrote all of it, else a JSON object from
+claim to key. NULL means that another program wrote the row: its values stay until something is claimed with a key.
+
+Not under that rule: `started_at` (the earliest) and `ended_at` (the latest); the status of a tool call or model call (a
+terminal one beats `running`, then the key); a session's status (that of its latest start or end, and the error message with
+it: an old error beside a new `completed` would mislead). A session whose start was not seen takes the earliest time of
+anything in it, until a start is known.
+
+The SQL is what SQLite, libSQL and Turso's engine share: upserts, CASE, `json_object`, `json_patch`, `->>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+UNKNOWN = "unknown"
+"""What stands in a required column until its value is known."""
+
+
+def precedence_key(source_rank: int, occurred_us: int, event_id: str) -> str:
+    """The text by which the claims of one event are compared with another's: rank, time, event id.
+
+    `occurred_us` is microseconds since 1970; earlier times count as 1970, ranks are cut to 0 to 9. Both are of fixed width,
+    so that the texts sort as the three values would.
+    """
+    return f"{min(max(source_rank, 0), 9)}{max(occurred_us, 0):014x}{event_id}"
+
+
+def status_key(source_rank: int, occurred_us: int, event_id: str) -> str:
+    """As `precedence_key`, but time comes first: the latest start or end of a session decides, whoever saw it."""
+    return f"{max(occurred_us, 0):014x}{min(max(source_rank, 0), 9)}{event_id}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose rows are merged, and the rule of each column."""
+
+    name: str
+    fixed: tuple[str, ...]
+    """Columns that identify the row and never change, `id` first."""
+    claims: tuple[tuple[str, ...], ...]
+    """Columns decided by precedence. Those in one tuple go together; the first of them names the claim."""
+    required: frozenset[str] = frozenset()
+    """Claimed columns that may not be NULL: `UNKNOWN` stands in them until a value is known."""
+    rules: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Other columns and their SQL: `old.` is the row that is there, `new.` the one that arrives."""
+    computed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Columns not bound but computed when a row is first inserted, and their SQL."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns a row is bound with, in order; `provenance`, the precedence key of its event, comes last."""
+        claimed = tuple(column for claim in self.claims for column in claim)
+        return (*self.fixed, *claimed, *self.rules, "provenance")
+
+    def upsert(self) -> str:
+        """The statement that brings one row, bound with the values of `columns`."""
+        inserted = (*self.columns, *self.computed)
+        values = [self._bound(column) for column in self.columns]
+        assignments = {column: self._claimed(claim, column) for claim in self.claims for column in claim}
+        assignments |= {column: self._expand(rule) for column, rule in self.rules.items()}
+        assignments["provenance"] = self._provenance()
+        changes = ",\n  ".join(f"{column} = {sql}" for column, sql in assignments.items())
+        return (
+            f"INSERT INTO {self.name} ({', '.join(inserted)})\n"
+            f"VALUES ({', '.join([*values, *self.computed.values()])})\n"
+            f"ON CONFLICT (id) DO UPDATE SET\n  {changes}\n"
+            f"WHERE excluded.provenance IS NOT {self.name}.provenance"
+        )
+
+    def _bound(self, column: str) -> str:
+        parameter = f"?{self.columns.index(column) + 1}"
+        return f"coalesce({parameter}, '{UNKNOWN}')" if column in self.required else parameter
+
+    def _expand(self, rule: str) -> str:
+        return rule.replace("old.", f"{self.name}.").replace("new.", "excluded.")
+
+    def _known(self, row: str, column: str) -> str:
+        value = f"{row}.{column}"
+        return f"{value} <> '{UNKNOWN}'" if column in self.required else f"{value} IS NOT NULL"
+
+    def _key(self, claim: str) -> str:
+        stored = f"{self.name}.provenance"
+        return f"coalesce(CASE WHEN {stored} LIKE '{{%' THEN {stored} ->> '$.{claim}' ELSE {stored} END, '')"
+
+    def _wins(self, claim: tuple[str, ...]) -> str:
+        """SQL that says whether the arriving row decides this claim."""
+        name = claim[0]
+        arriving = " OR ".join(self._known("excluded", column) for column in claim)
+        unknown = " AND ".join(f"NOT {self._known(self.name, column)}" for column in claim)
+        return f"({arriving}) AND ({unknown} OR excluded.provenance > {self._key(name)})"
+
+    def _claimed(self, claim: tuple[str, ...], column: str) -> str:
+        return f"CASE WHEN {self._wins(claim)} THEN excluded.{column} ELSE {self.name}.{column} END"
+
+    def _provenance(self) -> str:
+        """SQL: for every claim the key that now decides it; claims nobody made are left out."""
+        keys = []
+        for claim in self.claims:
+            made = " OR ".join(self._known(self.name, column) for column in claim)
+            keys.append(
+                f"'{claim[0]}', CASE WHEN {self._wins(claim)} THEN excluded.provenance "
+                f"WHEN {made} THEN {self._key(claim[0])} END"
+            )
+        return f"json_patch('{{}}', json_object({', '.join(keys)}))"

@@ -1,0 +1,138 @@
+"""The tables events become rows of: their columns, and the rule of each (see `merging`)."""
+
+from __future__ import annotations
+
+from turso_hooks.store.merging import UNKNOWN, Table
+
+_EARLIEST = "CASE WHEN new.{column} < old.{column} THEN new.{column} ELSE old.{column} END"
+_LATEST = "CASE WHEN old.ended_at IS NULL OR new.ended_at > old.ended_at THEN new.ended_at ELSE old.ended_at END"
+
+# A start that was seen beats the time of the first thing that was; between two of a kind the earlier one stands.
+# NULL is a row of the original logger, which always knew the start.
+_EARLIER_START = """
+    CASE WHEN new.start_known > coalesce(old.start_known, 1)
+           OR (new.start_known = coalesce(old.start_known, 1) AND new.started_at < old.started_at)
+         THEN new.{column} ELSE old.{column} END"""
+
+_WITH_LATEST_STATUS = """
+    CASE WHEN new.status_key > coalesce(old.status_key, '') THEN new.{column} ELSE old.{column} END"""
+
+# A terminal status beats running; between two of a kind the greater key. Claimed like a column of its own, so `merging` knows
+# whose it is: the rank is raised by putting a digit before the key.
+_CALL_STATUS = """
+    CASE WHEN new.status_key > coalesce(old.status_key, CASE WHEN old.status = 'running' THEN '0' ELSE '1' END)
+         THEN new.{column} ELSE old.{column} END"""
+
+
+def _rules(**rules: str) -> dict[str, str]:
+    return {column: " ".join(rule.format(column=column).split()) for column, rule in rules.items()}
+
+
+SESSIONS = Table(
+    name="sessions",
+    fixed=("id",),
+    claims=(
+        ("agent_type",),
+        ("model",),
+        ("provider",),
+        ("parent_session_id",),
+        ("parent_tool_call_id",),
+        ("title",),
+        ("project",),
+        ("user_id",),
+        ("runner",),
+        ("metadata",),
+    ),
+    required=frozenset({"agent_type", "model"}),
+    rules=_rules(
+        started_at=_EARLIER_START,
+        occurred_ms=_EARLIER_START,
+        start_known="max(coalesce(old.start_known, 1), new.start_known)",
+        ended_at=_LATEST,
+        status=_WITH_LATEST_STATUS,
+        error_message=_WITH_LATEST_STATUS,
+        status_key=_WITH_LATEST_STATUS,
+    ),
+)
+
+SESSION_SEEN = " ".join(
+    f"""
+    INSERT INTO sessions (id, agent_type, model, started_at, occurred_ms, start_known, status, status_key, provenance)
+    VALUES (?1, '{UNKNOWN}', '{UNKNOWN}', ?2, ?3, 0, 'running', '', '')
+    ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, occurred_ms = excluded.occurred_ms
+    WHERE sessions.start_known = 0 AND excluded.started_at < sessions.started_at
+    """.split()
+)
+"""Says that something of a session was seen at a time: a session of which nothing else is known gets a row."""
+
+MESSAGES = Table(
+    name="messages",
+    fixed=("id", "session_id"),
+    claims=(
+        ("role",),
+        ("content", "parts"),
+        ("tool_name",),
+        ("tool_output",),
+        ("tool_call_id",),
+        ("model",),
+        ("token_count",),
+        ("created_at", "occurred_ms"),
+        ("position",),
+        ("metadata",),
+    ),
+    computed={"sequence": "(SELECT coalesce(max(sequence), 0) + 1 FROM messages WHERE session_id = ?2)"},
+)
+
+TOOL_EXECUTIONS = Table(
+    name="tool_executions",
+    fixed=("id", "session_id"),
+    claims=(
+        ("tool_name",),
+        ("input",),
+        ("output",),
+        ("error",),
+        ("duration_ms",),
+        ("tool_call_id",),
+        ("message_row_id",),
+        ("position",),
+        ("metadata",),
+    ),
+    required=frozenset({"tool_name"}),
+    rules=_rules(
+        started_at=_EARLIEST, occurred_ms=_EARLIEST, ended_at=_LATEST, status=_CALL_STATUS, status_key=_CALL_STATUS
+    ),
+)
+
+MODEL_CALLS = Table(
+    name="model_calls",
+    fixed=("id", "session_id"),
+    claims=(
+        ("model_call_id",),
+        ("model",),
+        ("provider",),
+        ("input_tokens",),
+        ("output_tokens",),
+        ("cache_read_tokens",),
+        ("cache_write_tokens",),
+        ("reasoning_tokens",),
+        ("duration_ms",),
+        ("time_to_first_token_ms",),
+        ("finish_reason",),
+        ("cost_usd",),
+        ("error",),
+        ("position",),
+        ("metadata",),
+    ),
+    rules=_rules(
+        started_at=_EARLIEST, occurred_ms=_EARLIEST, ended_at=_LATEST, status=_CALL_STATUS, status_key=_CALL_STATUS
+    ),
+)
+
+NOTES = Table(
+    name="notes",
+    fixed=("id", "session_id"),
+    claims=(("name",), ("payload",), ("occurred_at", "occurred_ms"), ("position",), ("metadata",)),
+)
+
+TABLES = (SESSIONS, MESSAGES, TOOL_EXECUTIONS, MODEL_CALLS, NOTES)
+"""In the order in which a batch writes them: what others refer to comes first."""

@@ -1,0 +1,166 @@
+"""One batch, one transaction: rows, dead letters, counts, and how far the writer's journal has come.
+
+The transaction begins with a compare-and-set of the writer's position. If that is not where the batch begins, another shipper
+has been here, or the answer to an earlier batch was lost on its way: then all of it rolls back (`PositionMoved`), and nothing
+takes effect twice. The comparison is a NULL in a NOT NULL column, which every engine refuses, in a batch without answers as
+in a conversation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from turso_hooks.drivers import EmbeddedDatabase, Statement
+from turso_hooks.errors import PositionMoved, RowRefused
+from turso_hooks.events import Event, to_text
+from turso_hooks.store.rows import Row, row_of
+from turso_hooks.store.tables import SESSION_SEEN, SESSIONS, TABLES
+
+FINISHED_KEPT = timedelta(days=1)
+"""How long a finished writer keeps its row: longer than any batch of it can still be on its way."""
+
+_ALL_FINISHED = "finished"
+"""The writer id under which finished writers are summed up."""
+
+_UPSERTS = {table.name: table.upsert() for table in TABLES}
+
+_MOVE_POSITION = """
+    INSERT INTO journal_writers (writer_id, segment, end_offset, records, next_number, updated_at)
+    SELECT ?1,
+        CASE WHEN (SELECT segment || ':' || end_offset FROM journal_writers WHERE writer_id = ?1) IS ?2 THEN ?3 END,
+        ?4, ?5, ?6, ?7
+    WHERE true
+    ON CONFLICT (writer_id) DO UPDATE SET
+        segment = excluded.segment, end_offset = excluded.end_offset, updated_at = excluded.updated_at,
+        records = journal_writers.records + excluded.records,
+        next_number = max(journal_writers.next_number, excluded.next_number)"""
+
+_ADD_COUNT = """
+    INSERT INTO journal_counts (writer_id, reason, count) VALUES (?, ?, ?)
+    ON CONFLICT (writer_id, reason) DO UPDATE SET count = journal_counts.count + excluded.count"""
+
+_ADD_DEAD_LETTER = """
+    INSERT INTO dead_letters (id, writer_id, number, reason, payload, created_at) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO NOTHING"""
+
+_FOLD = (
+    """INSERT INTO journal_writers (writer_id, segment, end_offset, records, next_number, updated_at)
+    SELECT '{all}', 0, 0, sum(records), sum(next_number), max(updated_at) FROM journal_writers
+    WHERE finished_at < ?1 HAVING count(*) > 0
+    ON CONFLICT (writer_id) DO UPDATE SET records = journal_writers.records + excluded.records,
+        next_number = journal_writers.next_number + excluded.next_number, updated_at = excluded.updated_at""",
+    """INSERT INTO journal_counts (writer_id, reason, count)
+    SELECT '{all}', reason, sum(count) FROM journal_counts
+    WHERE writer_id IN (SELECT writer_id FROM journal_writers WHERE finished_at < ?1) GROUP BY reason
+    ON CONFLICT (writer_id, reason) DO UPDATE SET count = journal_counts.count + excluded.count""",
+    """DELETE FROM journal_counts
+    WHERE writer_id IN (SELECT writer_id FROM journal_writers WHERE finished_at < ?1)""",
+    "DELETE FROM journal_writers WHERE finished_at < ?1",
+)
+
+
+class Position(NamedTuple):
+    """How far a writer's records are in the database: up to which offset of which segment."""
+
+    segment: int
+    offset: int
+
+
+class DeadLetter(NamedTuple):
+    """A record that cannot become a row, and why."""
+
+    number: int
+    payload: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive records of one writer, as what they become."""
+
+    writer_id: str
+    begin: Position | None
+    """Where the writer stands before; None if the database does not know it."""
+    end: Position
+    events: Sequence[Event]
+    records: int
+    """How many records these are, dead letters and counts included."""
+    next_number: int
+    """One more than the highest number among them."""
+    dead_letters: Sequence[DeadLetter] = ()
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def read_position(database: EmbeddedDatabase, writer_id: str) -> Position | None:
+    """How far a writer's records are in the database; None if it does not know it. Raises `DatabaseError`."""
+    rows = database.execute(
+        "SELECT segment, end_offset FROM journal_writers WHERE writer_id = ?", (writer_id,), operation="read a position"
+    ).rows
+    return Position(*rows[0]) if rows else None
+
+
+def write_batch(database: EmbeddedDatabase, batch: Batch, now: datetime) -> None:
+    """Write a batch, wholly or not at all.
+
+    Raises `PositionMoved` if the writer does not stand where the batch begins, `RowRefused` if a row of it is not taken, and
+    other `DatabaseError`s.
+    """
+    try:
+        database.transaction(_statements(batch, to_text(now)), operation="write a batch")
+    except RowRefused as error:
+        if "journal_writers.segment" not in error.problem:
+            raise
+        raise PositionMoved(error.operation, error.target, "another shipper has written it") from error
+
+
+def finish_writer(database: EmbeddedDatabase, writer_id: str, now: datetime) -> None:
+    """Note that nothing more will come of a writer; sum up those that finished long ago. Raises `DatabaseError`."""
+    finished = Statement(
+        "UPDATE journal_writers SET finished_at = ? WHERE writer_id = ? AND finished_at IS NULL",
+        [(to_text(now), writer_id)],
+    )
+    before = [(to_text(now - FINISHED_KEPT),)]
+    fold = [Statement(sql.format(all=_ALL_FINISHED), before) for sql in _FOLD]
+    database.transaction([finished, *fold], operation="note a finished writer")
+
+
+def _statements(batch: Batch, now: str) -> list[Statement]:
+    rows = [row_of(event) for event in batch.events]
+    by_table: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for row in rows:
+        by_table[row.table.name].append(row.values)
+    written = [Statement(_UPSERTS[table.name], by_table[table.name]) for table in TABLES if by_table[table.name]]
+    seen = _sessions_seen(rows)
+    letters = [
+        (f"{batch.writer_id}:{letter.number}", batch.writer_id, letter.number, letter.reason, letter.payload, now)
+        for letter in batch.dead_letters
+    ]
+    counts = [(batch.writer_id, reason, count) for reason, count in batch.counts.items()]
+    optional = ((SESSION_SEEN, seen), (_ADD_DEAD_LETTER, letters), (_ADD_COUNT, counts))
+    before, *after = (Statement(sql, values) for sql, values in optional)
+    return [_move_position(batch, now), *(statement for statement in (before, *written, *after) if statement.rows)]
+
+
+def _move_position(batch: Batch, now: str) -> Statement:
+    expected = None if batch.begin is None else f"{batch.begin.segment}:{batch.begin.offset}"
+    end = batch.end
+    return Statement(
+        _MOVE_POSITION,
+        [(batch.writer_id, expected, end.segment, end.offset, batch.records, batch.next_number, now)],
+    )
+
+
+def _sessions_seen(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
+    """For each session of which something else than itself is written, the earliest time."""
+    earliest: dict[str, tuple[str, int]] = {}
+    for row in rows:
+        if row.table is not SESSIONS:
+            seen = (row.seen_at, row.seen_ms)
+            known = earliest.get(row.session_id)
+            if known is None or seen < known:
+                earliest[row.session_id] = seen
+    return [(session_id, *seen) for session_id, seen in earliest.items()]
