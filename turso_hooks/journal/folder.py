@@ -17,6 +17,7 @@ import errno
 import fcntl
 import os
 import re
+import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -38,9 +39,27 @@ def new_writer_id() -> str:
     return f"{time.time_ns():016x}{os.urandom(8).hex()}"
 
 
+_open_segments: set[Segment] = set()
+_opening = threading.RLock()
+"""Held from opening a file to its being known as open, so that a fork in between leaves no descriptor behind."""
+
+
+def _close_inherited() -> None:
+    """In a forked child: close what belongs to the parent. The parent's descriptors keep the locks."""
+    inherited = list(_open_segments)
+    _open_segments.clear()
+    for segment in inherited:
+        segment.close()
+    _opening.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_close_inherited)
+
+
 @dataclass(eq=False)
 class Segment:
-    """A segment that is open and locked by this process."""
+    """A segment that is open and locked by this process; forked children close theirs."""
 
     path: Path
     writer_id: str
@@ -53,8 +72,9 @@ class Segment:
     salt: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Derive what reading and writing need."""
+        """Derive what reading and writing need, and be known as open."""
         self.salt = salt_of(self.writer_id)
+        _open_segments.add(self)
 
     def is_in_place(self) -> bool:
         """Whether the file that is open is still the one at its path: someone may have deleted or replaced it."""
@@ -67,8 +87,10 @@ class Segment:
     def close(self) -> None:
         """Let go of the file, and with it of the lock."""
         fd, self.fd = self.fd, -1
+        _open_segments.discard(self)
         if fd >= 0:
-            os.close(fd)
+            with suppress(OSError):
+                os.close(fd)
 
     def remove(self) -> None:
         """Delete the file, all of it being in the database, and let go of it."""
@@ -99,12 +121,14 @@ class JournalFolder:
     def create_segment(self, writer_id: str, index: int) -> Segment:
         """A new, empty, locked segment. Raises `JournalUnwritable`, saying why."""
         path = self.path / f"{writer_id}.{index:08d}.v1.segment"
-        return Segment(path, writer_id, index, self._create_locked(path), is_final=False)
+        with _opening:
+            return Segment(path, writer_id, index, self._create_locked(path), is_final=False)
 
     def create_inbox(self, writer_id: str) -> Segment:
         """A new, empty, locked inbox."""
         path = self.path / f"{writer_id}.v1.inbox"
-        return Segment(path, writer_id, 0, self._create_locked(path), is_final=False)
+        with _opening:
+            return Segment(path, writer_id, 0, self._create_locked(path), is_final=False)
 
     def open_inbox(self) -> Segment | None:
         """An inbox that is there, locked; waits for whoever holds it, which is never longer than an append takes."""
@@ -123,17 +147,22 @@ class JournalFolder:
     def adopt(self, *, without: Collection[str] = (), limit: int = 64) -> list[Segment]:
         """Take up to `limit` segments whose writer is gone, oldest writer first, except those of the writers `without`.
 
-        Inboxes that nobody is appending to are sealed and taken as well.
+        Of one writer they are taken in order, and none after one that someone else holds: a writer's records are shipped in
+        order, by one shipper at a time. Inboxes that nobody is appending to are sealed and taken as well.
         """
         self._seal_inboxes()
         adopted: list[Segment] = []
+        held = set(without)
         for path, match in self._matching(_SEGMENT_NAME):
+            if match["writer"] in held:
+                continue
             if len(adopted) >= limit:
                 break
-            if match["writer"] not in without:
-                segment = _open_locked(path, match["writer"], int(match["index"]), wait=False)
-                if segment is not None:
-                    adopted.append(segment)
+            segment = _open_locked(path, match["writer"], int(match["index"]), wait=False)
+            if segment is None:
+                held.add(match["writer"])
+            else:
+                adopted.append(segment)
         return adopted
 
     def used_bytes(self) -> int:
@@ -194,12 +223,13 @@ class JournalFolder:
 def _open_locked(path: Path, writer_id: str, index: int, *, wait: bool) -> Segment | None:
     """The file at `path` if its lock can be had, and if it still is that file once it is."""
     try:
-        fd = os.open(path, _OPEN_FLAGS)
+        with _opening:
+            fd = os.open(path, _OPEN_FLAGS)
+            segment = Segment(path, writer_id, index, fd, is_final=True)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise JournalUnwritable(f"cannot open {path}: {error.strerror or error}") from error
-    segment = Segment(path, writer_id, index, fd, is_final=True, size=os.fstat(fd).st_size)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:

@@ -42,10 +42,10 @@ class Record(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """What was found in some bytes: the records, how many bytes were damaged, and how far they are accounted for."""
+    """What was found in some bytes: the records, how many stretches are damaged, and how far they are accounted for."""
 
     records: list[Record]
-    damaged_bytes: int
+    damages: int
     end: int
 
 
@@ -67,7 +67,7 @@ def scan(data: bytes, salt: int, *, is_final: bool, max_records: int) -> Scan:
     its way, and the scan ends before it.
     """
     records: list[Record] = []
-    damaged_bytes = position = 0
+    damages = position = 0
     while position < len(data) and len(records) < max_records:
         record = _record_at(data, position, salt)
         if record is not None:
@@ -79,9 +79,9 @@ def scan(data: bytes, salt: int, *, is_final: bool, max_records: int) -> Scan:
             following = len(data) if is_final else _certain_damage_end(data, position, salt)
         if following == position:
             break
-        damaged_bytes += following - position
+        damages += 1
         position = following
-    return Scan(records, damaged_bytes, position)
+    return Scan(records, damages, position)
 
 
 def expected_end(data: bytes, salt: int) -> int | None:

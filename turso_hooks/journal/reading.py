@@ -14,11 +14,11 @@ SLICE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class Slice:
-    """Some records of a segment, in order, and the offset up to which the segment is accounted for."""
+    """Some records of a segment, in order, how many stretches of it are damaged, and up to which offset it is accounted for."""
 
     records: list[Record]
     """Their `start` and `end` are offsets in the segment."""
-    damaged_bytes: int
+    damages: int
     end: int
     is_exhausted: bool
     """There is nothing more to be had from the segment at this moment."""
@@ -34,4 +34,4 @@ def read_slice(segment: Segment, offset: int, *, max_records: int) -> Slice:
     found = scan(data, segment.salt, is_final=segment.is_final and is_at_end, max_records=max_records)
     records = [Record(r.number, r.payload, offset + r.start, offset + r.end) for r in found.records]
     is_exhausted = is_at_end and (found.end == len(data) or len(records) < max_records)
-    return Slice(records, found.damaged_bytes, offset + found.end, is_exhausted)
+    return Slice(records, found.damages, offset + found.end, is_exhausted)

@@ -16,7 +16,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 
 from turso_hooks.errors import JournalError, JournalFull, JournalUnwritable
 from turso_hooks.journal.folder import JournalFolder, Segment, new_writer_id
@@ -49,13 +48,15 @@ class Writer:
         self._segment_bytes = segment_bytes
         self._fsync = fsync
         self._on_begin = on_begin
+        self._successor: Writer | None = None
         self._begin_anew()
         _writers.add(self)
 
     def _begin_anew(self) -> None:
         self.writer_id = new_writer_id()
-        self.appended_bytes = 0
+        self.appended_records = 0
         self._lock = threading.RLock()
+        self._sealed_end = (0, 0)
         self._numbers = itertools.count()
         self._segments: list[Segment] = []
         self._next_index = 1
@@ -73,6 +74,8 @@ class Writer:
         with self._lock:
             segment = self._current
             if segment is None or segment.size >= self._segment_bytes:
+                if self._successor is not None:
+                    return self._successor.append(payload)
                 segment = self._next_segment()
             record = frame(payload, number, segment.salt)
             if len(record) > self._room_bytes:
@@ -83,15 +86,24 @@ class Writer:
                     os.fsync(segment.fd)
             except OSError as error:
                 raise JournalUnwritable(f"cannot append to {segment.path}: {error.strerror}") from error
+            if written != len(record):
+                self.seal()
+                raise JournalUnwritable(f"cannot append to {segment.path}: the disk took {written} of {len(record)} bytes")
             segment.size += written
-            self.appended_bytes += written
+            self.appended_records += 1
             self._room_bytes -= written
-        if written != len(record):
-            raise JournalUnwritable(f"cannot append to {segment.path}: the disk took {written} of {len(record)} bytes")
+        return None
 
     def segments(self) -> list[Segment]:
         """The segments of this process that are not discarded, oldest first; the last one may still grow."""
         return list(self._segments)
+
+    def end(self) -> tuple[int, int]:
+        """Up to where this process has appended: a segment's number and an offset in it. (0, 0) before the first record."""
+        with self._lock:
+            current = self._current
+            size = 0 if current is None else os.fstat(current.fd).st_size
+            return self._sealed_end if current is None or size == 0 else (current.index, size)
 
     def seal(self) -> None:
         """Close the current segment for appending; the next record begins another. A deleted one is left the same way."""
@@ -117,10 +129,16 @@ class Writer:
             self._current = None
             return False
 
+    def retire(self, successor: Writer) -> None:
+        """Take no more records: what is appended from now on, even by a thread that is at it, goes to `successor`."""
+        with self._lock:
+            self.seal()
+            self._successor = successor
+
     def close(self) -> None:
         """Let go of all segments: what is in them is there for the next shipper to adopt."""
         with self._lock:
-            self._current = None
+            self.seal()
             for segment in self._segments:
                 segment.close()
             self._segments.clear()
@@ -157,10 +175,11 @@ class Writer:
     def _is_refusal_standing(self) -> bool:
         return time.monotonic() - self._refused_at < _RETRY_S
 
-    @staticmethod
-    def _seal(segment: Segment) -> None:
+    def _seal(self, segment: Segment) -> None:
         segment.size = os.fstat(segment.fd).st_size
         segment.is_final = True
+        if segment.size:
+            self._sealed_end = (segment.index, segment.size)
 
     def _find_room(self, needed_bytes: int) -> None:
         """Measure the folder again, at most once in a while; raises `JournalFull` if there is no room."""
@@ -172,10 +191,7 @@ class Writer:
             raise JournalFull(f"the journal for {self.folder.target} holds {self._max_bytes} bytes, as many as it may")
 
     def _abandon(self) -> None:
-        """In a forked child: close what belongs to the parent, which keeps its locks, and start over."""
-        for segment in self._segments:
-            with suppress(OSError):
-                segment.close()
+        """In a forked child: the segments are the parent's, and closed by now; start over."""
         self._begin_anew()
 
     def _acquire(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from turso_hooks.drivers import Client, DatabaseTarget, parse_database_url
 from turso_hooks.errors import TursoHooksError
 from turso_hooks.settings import load_settings
-from turso_hooks.store.migrations import pending, statements_of
+from turso_hooks.store.migrations import Migration, pending, statements_of
 from turso_hooks.store.schema import VERSION_SQL, check_version, is_table_missing
 
 _log = logging.getLogger("turso_hooks")
@@ -116,11 +116,15 @@ def _target(config: TursoConfig | None) -> DatabaseTarget | None:
 async def _migrate(client: Client) -> None:
     version = check_version(await _version(client), "the client's database")
     for migration in pending(version):
-        try:
-            await client.batch(list(statements_of(migration)))
-        except Exception:
-            if await _version(client) < migration.version:  # nobody else has done it
-                raise
+        await _apply(client, migration)
+
+
+async def _apply(client: Client, migration: Migration) -> None:
+    try:
+        await client.batch(list(statements_of(migration)))
+    except Exception:
+        if await _version(client) < migration.version:  # nobody else has done it
+            raise
 
 
 async def _version(client: Client) -> int:

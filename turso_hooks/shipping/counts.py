@@ -1,0 +1,102 @@
+"""What was not kept, or not kept as it was, by reason: counted in this process, told to the database through the journal.
+
+Reasons: `dropped` (a redactor said so), `redactor_failed`, `unencodable`, `journal_full`, `journal_unwritable`, `plugin_failed`
+(another plugin's hook raised); the event is kept but not as it was: `rewritten` (values without an encoding are marked), `cut`;
+found while shipping: `damaged` (stretches of the journal), `dead_letter`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+log = logging.getLogger("turso_hooks")
+
+_FOLD_AT = 1000
+"""How many counts may be outstanding before they are summed up."""
+
+_TALLY_TYPE = "$tally"
+_warned: set[str] = set()
+
+
+class Counts:
+    """A counter that any thread, signal handler or `__del__` may add to: adding is one append to a deque.
+
+    Forked children begin at nothing (`begin_anew`): what came before is their parent's to tell.
+    """
+
+    def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget everything."""
+        self._outstanding: deque[tuple[str, int]] = deque()
+        self._total: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
+        self._is_folding = False
+
+    def add(self, reason: str, number: int = 1) -> None:
+        """Count `number` more for `reason`."""
+        self._outstanding.append((reason, number))
+        if len(self._outstanding) > _FOLD_AT:
+            self._fold()
+
+    def total(self) -> Counter[str]:
+        """All counts of this process."""
+        self._fold()
+        return Counter(self._total)
+
+    def untold(self) -> Counter[str]:
+        """What has been counted since the last `mark_told`."""
+        return self.total() - self._told
+
+    def mark_told(self, told: Counter[str]) -> None:
+        """Note that `told` is in the journal or the database."""
+        self._told += told
+
+    def _fold(self) -> None:
+        if self._is_folding:
+            return
+        self._is_folding = True
+        try:
+            while self._outstanding:
+                reason, number = self._outstanding.popleft()
+                self._total[reason] += number
+        finally:
+            self._is_folding = False
+
+
+def encode_tally(counts: Counter[str]) -> bytes:
+    """A record that tells counts instead of an event."""
+    return msgspec.msgpack.encode({"type": _TALLY_TYPE, "counts": dict(counts)})
+
+
+def decode_tally(payload: bytes) -> Counter[str] | None:
+    """The counts a record tells; None if it is no tally."""
+    if _TALLY_TYPE.encode() not in payload[:32]:
+        return None
+    try:
+        values: Any = msgspec.msgpack.decode(payload)
+    except msgspec.DecodeError:
+        return None
+    if not isinstance(values, dict) or values.get("type") != _TALLY_TYPE or not isinstance(values.get("counts"), dict):
+        return None
+    return Counter({str(reason): int(number) for reason, number in values["counts"].items()})
+
+
+def warn_once(key: str, message: str, *arguments: object) -> None:
+    """Log a warning, the first time in this process that `key` is given. Never raises, whatever the log's handlers do."""
+    if key in _warned:
+        return
+    _warned.add(key)
+    with suppress(Exception):  # a log handler of the host's is no reason to disturb it
+        log.warning(message, *arguments)
+
+
+def forget_warnings() -> None:
+    """Let every warning be given once more."""
+    _warned.clear()

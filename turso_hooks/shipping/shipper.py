@@ -1,0 +1,243 @@
+"""Shipping, a batch at a time: read records, make a batch, write it, move on. No thread, no clock of its own.
+
+A writer's records are shipped in order, one batch after the other, each a transaction that moves the writer's position. A
+segment is deleted only once the position says that all of it is in the database. What cannot be read as an event, and the row
+that the database refuses (found by halving its batch), become dead letters, in the same way and the same order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from turso_hooks.drivers import EmbeddedDatabase
+from turso_hooks.errors import DatabaseUnusable, EventError, PositionMoved, RowRefused
+from turso_hooks.events import Event, decode, utc_now
+from turso_hooks.journal import JournalFolder, Record, Segment, Writer, read_slice
+from turso_hooks.shipping.counts import decode_tally
+from turso_hooks.store import (
+    Batch,
+    DeadLetter,
+    Position,
+    finish_writer,
+    prepare_schema,
+    read_position,
+    write_batch,
+)
+
+_YIELD_EVERY = 64
+"""Records between two offers to let other threads run; some 200 us of work."""
+
+
+@dataclass
+class _Source:
+    """The segments of one writer, in order, and how far they are in the database."""
+
+    writer_id: str
+    segments: list[Segment]
+    position: Position | None = None
+    is_position_known: bool = False
+
+
+@dataclass
+class Shipped:
+    """What a shipper has done so far."""
+
+    records: int = 0
+    """Records taken from the journal, whatever became of them."""
+    own_records: int = 0
+    """Those among them of this process's own writer."""
+    events: int = 0
+    dead_letters: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Shipper:
+    """Ships the journal in `folder` into `database`: the segments of `writer`, if there is one, and those without a writer.
+
+    To be used by one thread. Every method raises `DatabaseError` as it comes, and may be called again: nothing is lost or
+    done twice by that.
+    """
+
+    def __init__(
+        self,
+        database: EmbeddedDatabase,
+        folder: JournalFolder,
+        *,
+        writer: Writer | None = None,
+        batch_events: int = 1000,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.shipped = Shipped()
+        self._database = database
+        self._folder = folder
+        self._writer = writer
+        self._batch_events = batch_events
+        self._now = now
+        self._own = None if writer is None else _Source(writer.writer_id, [])
+        self._adopted: dict[str, _Source] = {}
+        self._is_prepared = False
+
+    @property
+    def own_position(self) -> tuple[int, int]:
+        """How far this process's own records are in the database: number and offset of a segment."""
+        position = None if self._own is None else self._own.position
+        return (0, 0) if position is None else (position.segment, position.offset)
+
+    def prepare(self) -> None:
+        """See to the schema; only the first time, and after `look_again`."""
+        if not self._is_prepared:
+            prepare_schema(self._database)
+            self._is_prepared = True
+
+    def look_again(self) -> None:
+        """After a failure: the database may be another one by now, so nothing that was known of it holds."""
+        self._is_prepared = False
+        for source in self._sources():
+            source.is_position_known = False
+
+    def ship_own(self) -> bool:
+        """Ship one batch of this process's records; False if there was nothing to ship."""
+        if self._writer is None or self._own is None:
+            return False
+        self.prepare()
+        self._own.segments = self._writer.segments()
+        return self._ship(self._own, self._writer.discard)
+
+    def adopt(self) -> int:
+        """Take over segments that have lost their writer; the number of those that are held now."""
+        own = [] if self._own is None else [self._own.writer_id]
+        for segment in self._folder.adopt(without=[*own, *self._adopted]):
+            source = self._adopted.setdefault(segment.writer_id, _Source(segment.writer_id, []))
+            source.segments.append(segment)
+        return sum(len(source.segments) for source in self._adopted.values())
+
+    def ship_adopted(self) -> bool:
+        """Ship one batch of a writer that is gone; False if there was nothing to ship."""
+        for writer_id, source in list(self._adopted.items()):
+            self.prepare()
+            if self._ship(source, _remover(source)):
+                return True
+            finish_writer(self._database, writer_id, self._now())
+            del self._adopted[writer_id]
+        return False
+
+    def finish_own(self) -> None:
+        """Note that this process's writer is done, if all of its records are in the database."""
+        if self._own is not None and self._writer is not None and not self._writer.segments() and self._own.position:
+            finish_writer(self._database, self._own.writer_id, self._now())
+
+    def close(self) -> None:
+        """Let go of the journal and of the database; what was not shipped is there for the next shipper."""
+        if self._writer is not None:
+            self._writer.close()
+        for source in self._adopted.values():
+            for segment in source.segments:
+                segment.close()
+        self._adopted.clear()
+        self._database.close()
+
+    def _sources(self) -> list[_Source]:
+        return [*([] if self._own is None else [self._own]), *self._adopted.values()]
+
+    def _ship(self, source: _Source, discard: Callable[[Segment], None]) -> bool:
+        """Ship the next batch of a source, discarding segments that are wholly in the database."""
+        self._find_position(source)
+        for segment in list(source.segments):
+            done = source.position
+            offset = done.offset if done is not None and done.segment == segment.index else 0
+            if done is None or segment.index >= done.segment:
+                found = read_slice(segment, offset, max_records=self._batch_events)
+                if found.end > offset:
+                    end = Position(segment.index, found.end)
+                    self._write(source, found.records, end, Counter(damaged=found.damages) if found.damages else Counter())
+                    return True
+                if not (segment.is_final and found.is_exhausted):
+                    return False
+            discard(segment)
+        return False
+
+    def _find_position(self, source: _Source) -> None:
+        if not source.is_position_known:
+            source.position = read_position(self._database, source.writer_id)
+            source.is_position_known = True
+
+    def _write(self, source: _Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> None:
+        """Write records as one batch; if a row is refused, as two, down to the one it is."""
+        try:
+            self._commit(source, self._batch(source, records, end, counts))
+        except RowRefused as refusal:
+            if len(records) > 1:
+                middle = len(records) // 2
+                self._write(source, records[:middle], Position(end.segment, records[middle - 1].end), Counter())
+                self._write(source, records[middle:], end, counts)
+            elif records:
+                self._commit(source, self._set_aside(source, records[0], end, counts, refusal.problem))
+            else:
+                raise DatabaseUnusable(refusal.operation, refusal.target, refusal.problem) from refusal
+        except PositionMoved:
+            source.is_position_known = False
+
+    def _commit(self, source: _Source, batch: Batch) -> None:
+        write_batch(self._database, batch, self._now())
+        source.position = batch.end
+        self.shipped.records += batch.records
+        self.shipped.own_records += batch.records if source is self._own else 0
+        self.shipped.events += len(batch.events)
+        self.shipped.dead_letters += len(batch.dead_letters)
+        self.shipped.counts += batch.counts
+
+    def _batch(self, source: _Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> Batch:
+        events: list[Event] = []
+        letters: list[DeadLetter] = []
+        counts = Counter(counts)
+        for n, record in enumerate(records, start=1):
+            tally = decode_tally(record.payload)
+            if tally is not None:
+                counts += tally
+                continue
+            try:
+                events.append(decode(record.payload))
+            except EventError as error:
+                letters.append(DeadLetter(record.number, record.payload, str(error)))
+            if n % _YIELD_EVERY == 0:
+                time.sleep(0)  # lets a waiting thread of the agent run at once, not after the switch interval of 5 ms
+        return self._sealed(source, records, end, events, letters, counts)
+
+    def _set_aside(
+        self, source: _Source, record: Record, end: Position, counts: Counter[str], problem: str
+    ) -> Batch:
+        return self._sealed(source, [record], end, [], [DeadLetter(record.number, record.payload, problem)], counts)
+
+    @staticmethod
+    def _sealed(  # noqa: PLR0913, PLR0917  # the parts of a batch
+        source: _Source,
+        records: Sequence[Record],
+        end: Position,
+        events: list[Event],
+        letters: list[DeadLetter],
+        counts: Counter[str],
+    ) -> Batch:
+        if letters:
+            counts = counts + Counter(dead_letter=len(letters))
+        return Batch(
+            writer_id=source.writer_id,
+            begin=source.position,
+            end=end,
+            events=events,
+            records=len(records),
+            next_number=max((record.number + 1 for record in records), default=0),
+            dead_letters=letters,
+            counts=counts,
+        )
+
+
+def _remover(source: _Source) -> Callable[[Segment], None]:
+    def remove(segment: Segment) -> None:
+        source.segments.remove(segment)
+        segment.remove()
+
+    return remove

@@ -1,0 +1,145 @@
+"""The shipping thread: when to ship, what to do about failures, and whom to tell when it is done.
+
+A daemon thread with a clock. The agent's threads never wake it (that would cost more than the append): it looks for new
+records at every tick, and goes on without a pause while there are any. `flush` and `close` wake it.
+
+Failures are sorted here. What may pass by itself (`DatabaseUnavailable`) is tried again after a growing, random pause; what a
+person must mend is said once, clearly, and tried again in the same way; a refused row has become a dead letter before it gets
+here. Nothing is thrown away in any case: it waits in the journal.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from turso_hooks.errors import DatabaseError, DatabaseUnavailable, JournalError
+from turso_hooks.journal import Writer
+from turso_hooks.shipping.backoff import backoff_s
+from turso_hooks.shipping.counts import Counts, encode_tally, log, warn_once
+from turso_hooks.shipping.shipper import Shipper
+
+_ADOPT_EVERY_S = 2.0
+"""How often to look for segments without a writer."""
+
+_TELL_EVERY_S = 1.0
+"""How often counts are written to the journal while they grow."""
+
+_PATIENCE_S = 30.0
+"""How long a database may be out of reach before it is worth a warning."""
+
+
+class Worker:
+    """The shipping thread of one process and one database."""
+
+    def __init__(self, shipper: Shipper, writer: Writer, counts: Counts, interval_s: float) -> None:
+        self._shipper = shipper
+        self._writer = writer
+        self._counts = counts
+        self._interval_s = interval_s
+        self._wake = threading.Event()
+        self._changed = threading.Condition()
+        self._is_stopping = False
+        self._failures = 0
+        self._failing_since = 0.0
+        self._retry_at = 0.0
+        self._adopt_at = 0.0
+        self._tell_at = 0.0
+        self.problem: str | None = None
+        self._thread = threading.Thread(target=self._run, name="turso-hooks", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread. Raises `RuntimeError` where the interpreter does not allow it any more."""
+        self._thread.start()
+
+    def wait_shipped(self, deadline: float) -> bool:
+        """Wait until everything recorded before this call is in the database, or until `deadline` (monotonic)."""
+        self.tell_counts()
+        goal = self._writer.end()
+        self._retry_at = 0.0
+        self._wake.set()
+        with self._changed:
+            while self._shipper.own_position < goal:
+                rest_s = deadline - time.monotonic()
+                if rest_s <= 0 or not self._thread.is_alive():
+                    return self._shipper.own_position >= goal
+                self._changed.wait(rest_s)
+        return True
+
+    def stop(self, deadline: float) -> None:
+        """Ask the thread to end, and wait for that until `deadline` (monotonic)."""
+        self._is_stopping = True
+        self._wake.set()
+        self._thread.join(max(deadline - time.monotonic(), 0))
+
+    def waiting_records(self) -> int:
+        """How many of this process's records are not in the database yet."""
+        return max(self._writer.appended_records - self._shipper.shipped.own_records, 0)
+
+    def tell_counts(self) -> None:
+        """Write what was counted since the last time to the journal, so that it survives the process."""
+        untold = self._counts.untold()
+        if untold:
+            try:
+                self._writer.append(encode_tally(untold))
+            except JournalError:
+                return  # it is counted already, and told once there is room
+            self._counts.mark_told(untold)
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            self._wake.wait(self._interval_s)
+            self._wake.clear()
+            if time.monotonic() >= self._retry_at:
+                self._attempt(self._work)
+            self._notify()
+        if not self.problem:
+            self._attempt(self._shipper.finish_own)
+        self._shipper.close()
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except DatabaseError as error:
+            self._failed(error)
+        except Exception as error:  # noqa: BLE001  # the thread must outlive whatever goes wrong, and say so
+            warn_once(f"shipping:{type(error).__name__}", "shipping failed: %r; events wait in the journal", error)
+            log.debug("shipping failed", exc_info=True)
+            self._failed(DatabaseUnavailable("ship", "the journal", repr(error)))
+        else:
+            self._failures, self.problem = 0, None
+
+    def _work(self) -> None:
+        now = time.monotonic()
+        if now >= self._tell_at:
+            self._tell_at = now + _TELL_EVERY_S
+            self.tell_counts()
+            if not self._writer.check():
+                warn_once("journal-gone", "the journal %s was deleted while in use", self._writer.folder.path)
+        while self._shipper.ship_own():
+            self._notify()
+        if now >= self._adopt_at:
+            self._adopt_at = now + _ADOPT_EVERY_S
+            while self._shipper.adopt() and not self._is_stopping:
+                while self._shipper.ship_adopted() and not self._is_stopping:
+                    while self._shipper.ship_own():
+                        self._notify()
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _failed(self, error: DatabaseError) -> None:
+        now = time.monotonic()
+        if not self._failures:
+            self._failing_since = now
+        self._failures += 1
+        self._retry_at = now + backoff_s(self._failures, random.random())  # noqa: S311  # a pause is no secret
+        self._shipper.look_again()
+        self.problem = str(error)
+        is_passing = isinstance(error, DatabaseUnavailable)
+        if not is_passing or now - self._failing_since > _PATIENCE_S:
+            warn_once(f"database:{error.problem}", "%s. Events wait in the journal until then.", error)
+        log.debug("shipping failed: %s", error)
