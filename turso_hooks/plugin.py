@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from turso_hooks.drivers import parse_database_url
-from turso_hooks.errors import JournalError, TursoHooksError
+from turso_hooks.errors import JournalError, SettingsError, TursoHooksError
 from turso_hooks.events import Event, encode, encode_cut, encode_marked
 from turso_hooks.hookspecs import hookimpl
 from turso_hooks.settings import Settings, load_settings
@@ -54,6 +54,10 @@ def _record_event(self: Recorder, event: Event) -> None:
         self._sink.lost(error)
 
 
+class _NotConfiguredError(SettingsError):
+    """Nobody asked for conversations to be kept."""
+
+
 class _Sink:
     """Where recorders put events: one pipeline, opened by the first event, or nothing."""
 
@@ -70,13 +74,24 @@ class _Sink:
         """The pipeline that the settings ask for; None if there is none to be had, now and later."""
         if self._is_inert:
             return None
+        try:
+            return self.open_or_raise()
+        except TursoHooksError as error:
+            self._is_inert = True
+            if not isinstance(error, _NotConfiguredError):
+                warn_once(f"settings:{error}", "conversations are not kept: %s", error)
+            return None
+
+    def open_or_raise(self) -> Pipeline:
+        """As `open`, but raises `SettingsError` for what cannot be used."""
         with self._lock:
-            if self.pipeline is None and not self._is_inert:
-                try:
-                    self._configure(self._given or load_settings())
-                except TursoHooksError as error:
-                    self._is_inert = True
-                    warn_once(f"settings:{error}", "conversations are not kept: %s", error)
+            if self.pipeline is None:
+                settings = self._given or load_settings()
+                if not settings.database_url:
+                    raise _NotConfiguredError("TURSO_DATABASE_URL is not set: write for example file:agents.db")
+                pipeline = Pipeline(settings, parse_database_url(settings.database_url), self.counts)
+                self.max_event_bytes = settings.max_event_bytes
+                self.pipeline = pipeline
             return self.pipeline
 
     def lost(self, error: Exception) -> None:
@@ -97,14 +112,6 @@ class _Sink:
         """In a forked child: locks may be held by threads that are not there, and the counts are the parent's to tell."""
         self._lock = threading.RLock()
         self.counts.begin_anew()
-
-    def _configure(self, settings: Settings) -> None:
-        if not settings.database_url:
-            self._is_inert = True
-            return
-        pipeline = Pipeline(settings, parse_database_url(settings.database_url), self.counts)
-        self.max_event_bytes = settings.max_event_bytes
-        self.pipeline = pipeline
 
 
 class Recorder:
@@ -127,6 +134,10 @@ class Recorder:
     def record(self, event: Event) -> None:
         """Keep an event that did not come through a hook. Returns in microseconds and never raises."""
         _record_event(self, event)
+
+    def open(self) -> None:
+        """Get ready now rather than with the first event. Raises `SettingsError` where events would not be kept."""
+        self._sink.open_or_raise()
 
     def count(self, reason: str) -> None:
         """Count something that was not kept."""
@@ -184,6 +195,7 @@ def _for_all(what: Callable[[_Sink, float], FlushResult], timeout_s: float) -> F
     return FlushResult(
         is_complete=all(result.is_complete for result in results),
         waiting=sum(result.waiting for result in results),
+        dead_letters=sum(result.dead_letters for result in results),
         problem=next((result.problem for result in results if result.problem), None),
         counts=dict(counts),
     )

@@ -31,12 +31,14 @@ class FlushResult:
     Attributes:
         is_complete: everything recorded before the call is in the database.
         waiting: how many records are not; they wait in the journal for the next attempt, process or `turso-hooks drain`.
+        dead_letters: how many records the database did not take; they are set aside in it, with the reason.
         problem: why not, if that is known.
         counts: what was not kept, or not as it was, by reason, since this process began.
     """
 
     is_complete: bool = True
     waiting: int = 0
+    dead_letters: int = 0
     problem: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -80,12 +82,16 @@ class Pipeline:
 
     def _flush(self, writer: Writer, worker: Worker | None, deadline: float) -> FlushResult:
         if worker is None:
-            is_complete, waiting, problem = not writer.appended_records, writer.appended_records, None
-        else:
-            is_complete, waiting, problem = worker.wait_shipped(deadline), worker.waiting_records(), worker.problem
-        if is_complete:
-            return FlushResult(counts=dict(self.counts.total()))
-        return FlushResult(is_complete=False, waiting=waiting, problem=problem, counts=dict(self.counts.total()))
+            waiting = writer.appended_records
+            return FlushResult(is_complete=not waiting, waiting=waiting, counts=dict(self.counts.total()))
+        is_complete = worker.wait_shipped(deadline)
+        return FlushResult(
+            is_complete=is_complete,
+            waiting=0 if is_complete else max(worker.waiting_records(), 1),
+            dead_letters=worker.dead_letters(),
+            problem=None if is_complete else worker.problem,
+            counts=dict(self.counts.total()),
+        )
 
     def _new_writer(self) -> Writer:
         return Writer(

@@ -78,6 +78,10 @@ class Worker:
         """How many of this process's records are not in the database yet."""
         return max(self._writer.appended_records - self._shipper.shipped.own_records, 0)
 
+    def dead_letters(self) -> int:
+        """How many records this worker has set aside because the database did not take them."""
+        return self._shipper.shipped.dead_letters
+
     def tell_counts(self) -> None:
         """Write what was counted since the last time to the journal, so that it survives the process."""
         untold = self._counts.untold()

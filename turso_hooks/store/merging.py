@@ -37,9 +37,12 @@ def precedence_key(source_rank: int, occurred_us: int, event_id: str) -> str:
     return f"{min(max(source_rank, 0), 9)}{max(occurred_us, 0):014x}{event_id}"
 
 
-def status_key(source_rank: int, occurred_us: int, event_id: str) -> str:
-    """As `precedence_key`, but time comes first: the latest start or end of a session decides, whoever saw it."""
-    return f"{max(occurred_us, 0):014x}{min(max(source_rank, 0), 9)}{event_id}"
+def status_key(source_rank: int, occurred_us: int, event_id: str, *, is_end: bool) -> str:
+    """As `precedence_key`, but time comes first: the latest start or end of a session decides, whoever saw it.
+
+    Of a start and an end at one time, as in a transcript without times, the end is the later.
+    """
+    return f"{max(occurred_us, 0):014x}{is_end:d}{min(max(source_rank, 0), 9)}{event_id}"
 
 
 @dataclass(frozen=True)

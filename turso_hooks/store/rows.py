@@ -197,7 +197,8 @@ _ROWS: dict[type[Event], Callable[[Any, _Born], _TableRow]] = {
 
 
 def _session_status_key(event: Event, born: _Born) -> str:
-    return status_key(event.source_rank, born.microseconds, event.event_id)
+    is_end = isinstance(event, SessionEnded)
+    return status_key(event.source_rank, born.microseconds, event.event_id, is_end=is_end)
 
 
 def _running(born: _Born) -> _State:

@@ -1,0 +1,217 @@
+"""A conversation for people: messages, tool calls where they happened, sub-agents inside the calls that started them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from turso_hooks.cli.options import plural
+from turso_hooks.query import Conversation, Message, ModelCall, Note, SessionSummary, ToolCall
+
+_INDENT = (0, 0, 0, 2)
+_SHOWN_LINES, _SHOWN_CHARS = 12, 2000
+"""How much of a tool's input or output is shown unless all of it is asked for."""
+
+_MINUTES_FROM_S = 120
+"""From here on a duration is shown as hours, minutes, seconds."""
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_STATUS_STYLES = {"completed": "green", "error": "red", "cancelled": "yellow", "interrupted": "yellow", "running": "cyan"}
+_ROLE_STYLES = {"user": "bold cyan", "assistant": "bold green", "system": "bold magenta"}
+
+
+def console() -> Console:
+    """Where to print: the terminal at its width, or a pipe without colours and without breaking lines."""
+    chosen = Console(highlight=False, soft_wrap=False)
+    if not chosen.is_terminal:
+        chosen = Console(highlight=False, width=10_000, no_color=True)
+    return chosen
+
+
+def visible(text: str) -> str:
+    """`text` with control characters made visible: what an agent said must not steer the terminal."""
+    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", text.replace("\r\n", "\n"))
+
+
+def render_conversation(conversation: Conversation, *, is_whole: bool) -> RenderableType:
+    """A session with all that is in it; `is_whole` shows long inputs and outputs to their end."""
+    header = _header(conversation.session)
+    return Group(header, Text(), *_body(conversation, is_whole=is_whole))
+
+
+def sessions_table(sessions: list[SessionSummary], *, is_terminal: bool) -> Table:
+    """Sessions, one a line."""
+    table = Table(box=None, pad_edge=False, show_header=is_terminal, header_style="bold")
+    for column in ("started", "session", "agent", "model", "status"):
+        table.add_column(column, no_wrap=True, overflow="ellipsis")
+    for column in ("messages", "tools"):
+        table.add_column(column, justify="right")
+    table.add_column("title", no_wrap=True, overflow="ellipsis")
+    for session in sessions:
+        table.add_row(
+            _when(session.started_at),
+            Text(visible(session.session_id)),
+            Text(visible(session.agent_type)),
+            Text(visible(session.model)),
+            _status(session.status),
+            f"{session.message_count:,}",
+            f"{session.tool_call_count:,}",
+            Text(visible(session.title or "")),
+        )
+    return table
+
+
+def session_line(session: SessionSummary) -> str:
+    """A session as one line of fields separated by tabs, for other programs."""
+    started = session.started_at.isoformat() if session.started_at else ""
+    counted = (str(session.message_count), str(session.tool_call_count))
+    fields = (session.session_id, started, session.agent_type, session.model, session.status, *counted, session.title or "")
+    return "\t".join(visible(field).replace("\t", " ").replace("\n", " ") for field in fields)
+
+
+def _header(session: SessionSummary) -> RenderableType:
+    title = Text(visible(session.title or session.session_id), style="bold")
+    names = f"{session.model} ({session.provider})" if session.provider else session.model
+    facts = [session.agent_type, names, session.runner, session.project, _when(session.started_at), _duration(session)]
+    line = Text(" · ").join([Text(visible(fact)) for fact in facts if fact] + [_status(session.status)])
+    lines = [title, line, Text(f"session {visible(session.session_id)}", style="dim")]
+    if session.error_message:
+        lines.append(Text(visible(session.error_message), style="red"))
+    return Group(*lines)
+
+
+def _body(conversation: Conversation, *, is_whole: bool) -> Iterator[RenderableType]:
+    executed = {call.tool_call_id for call in conversation.tool_calls if call.tool_call_id and call.status != "running"}
+    children = list(conversation.children)
+    for entry in _in_order(conversation):
+        if isinstance(entry, Message):
+            if entry.role != "tool" or entry.tool_call_id not in executed:
+                yield from _message(entry)
+        elif isinstance(entry, ToolCall):
+            yield from _tool_call(entry, is_whole=is_whole)
+            for child in [child for child in children if child.session.parent_tool_call_id == entry.tool_call_id]:
+                children.remove(child)
+                yield _sub_agent(child, is_whole=is_whole)
+        elif isinstance(entry, Note):
+            yield Text(f"• {visible(entry.name)} {_short(entry.payload, is_whole=False)}", style="dim")
+        elif entry.error:
+            yield Text(f"✗ model call failed: {visible(entry.error)}", style="red")
+    for child in children:
+        yield _sub_agent(child, is_whole=is_whole)
+    yield _summary(conversation)
+
+
+def _in_order(conversation: Conversation) -> list[Message | ToolCall | ModelCall | Note]:
+    """Everything in a session in reading order; a message stands before the calls of its moment, which it asked for."""
+    entries: list[Message | ToolCall | ModelCall | Note] = []
+    for kind in (conversation.messages, conversation.tool_calls, conversation.notes, conversation.model_calls):
+        entries += kind
+    return sorted(entries, key=_moment)
+
+
+def _moment(entry: Message | ToolCall | ModelCall | Note) -> tuple[float, float]:
+    time = entry.occurred_at.timestamp() if entry.occurred_at else 0.0
+    return (time, float("inf") if entry.position is None else entry.position)
+
+
+def _message(message: Message) -> Iterator[RenderableType]:
+    pieces = list(_pieces(message))
+    if pieces:
+        yield Text(visible(message.role), style=_ROLE_STYLES.get(message.role, "bold"))
+        yield _indented(*pieces)
+        yield Text()
+
+
+def _pieces(message: Message) -> Iterator[RenderableType]:
+    parts = message.parts if isinstance(message.parts, list) else []
+    for part in parts:
+        if isinstance(part, dict) and part.get("type") == "reasoning":
+            yield Text(visible(str(part.get("text", ""))), style="dim italic")
+    if message.content and message.content.strip():
+        yield Text(visible(message.content.strip()))
+    for part in parts:
+        if isinstance(part, dict) and part.get("type") == "file":
+            yield Text(f"[{visible(str(part.get('name') or part.get('url') or 'file'))[:200]}]", style="dim")
+
+
+def _tool_call(call: ToolCall, *, is_whole: bool) -> Iterator[RenderableType]:
+    mark = {"completed": "✓", "error": "✗", "cancelled": "-"}.get(call.status, "…")
+    line = Text(f"{mark} ", style=_STATUS_STYLES.get(call.status, ""))
+    line.append(visible(call.tool_name), style="bold yellow")
+    line.append(f" {_short(call.input, is_whole=is_whole)}")
+    if call.duration_ms is not None:
+        line.append(f"  {call.duration_ms:,} ms", style="dim")
+    pieces: list[RenderableType] = []
+    if call.output is not None:
+        pieces.append(Text(_short(call.output, is_whole=is_whole), style="dim"))
+    if call.error:
+        pieces.append(Text(visible(call.error), style="red"))
+    yield _indented(line, _indented(*pieces))
+    yield Text()
+
+
+def _sub_agent(child: Conversation, *, is_whole: bool) -> RenderableType:
+    panel = Panel(
+        Group(_header(child.session), Text(), *_body(child, is_whole=is_whole)),
+        title=f"sub-agent {visible(child.session.agent_type)}".replace("[", "\\["),
+        title_align="left",
+        border_style="dim",
+        expand=False,
+    )
+    return _indented(panel, Text())
+
+
+def _summary(conversation: Conversation) -> Text:
+    numbers = {
+        "message": len(conversation.messages),
+        "tool call": len(conversation.tool_calls),
+        "model call": len(conversation.model_calls),
+    }
+    facts = [plural(number, noun) for noun, number in numbers.items() if number]
+    tokens = [sum(getattr(call, name) or 0 for call in conversation.model_calls) for name in ("input_tokens", "output_tokens")]
+    if any(tokens):
+        facts.append(f"{tokens[0]:,} tokens in, {tokens[1]:,} out")
+    cost = sum(call.cost_usd or 0 for call in conversation.model_calls)
+    if cost:
+        facts.append(f"${cost:.4f}")
+    return Text(" · ".join(facts), style="dim")
+
+
+def _indented(*pieces: RenderableType) -> RenderableType:
+    return Padding(Group(*pieces), _INDENT, expand=False)
+
+
+def _short(value: Any, *, is_whole: bool) -> str:
+    """A tool's input or output as text, cut to what is comfortable to read."""
+    if value is None:
+        return ""
+    text = visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).strip()
+    if is_whole:
+        return text
+    lines = text.splitlines()
+    shown = "\n".join(lines[:_SHOWN_LINES])[:_SHOWN_CHARS]
+    return shown if len(shown) == len(text) else f"{shown}\n… ({len(text) - len(shown):,} characters more: --full)"
+
+
+def _status(status: str) -> Text:
+    return Text(visible(status), style=_STATUS_STYLES.get(status, ""))
+
+
+def _when(moment: datetime | None) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "?"
+
+
+def _duration(session: SessionSummary) -> str | None:
+    if session.started_at is None or session.ended_at is None:
+        return None
+    lasted_s = (session.ended_at - session.started_at).total_seconds()
+    return f"{lasted_s:.1f} s" if lasted_s < _MINUTES_FROM_S else str(timedelta(seconds=round(lasted_s)))
