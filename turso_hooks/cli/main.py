@@ -89,3 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _exit(code: int) -> NoReturn:
     raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -31,7 +31,7 @@ class Writer:
     """Appends the records of one process to the journal in `folder`.
 
     `max_bytes` is what the whole folder may hold, `segment_bytes` when a segment is closed and the next begun. `on_begin` is
-    called, on the appending thread, whenever this process begins to write: first, and again in a forked child.
+    called with this writer, on the appending thread, whenever this process begins to write: first, and again in a forked child.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Writer:
         max_bytes: int,
         segment_bytes: int,
         fsync: bool = False,
-        on_begin: Callable[[], None] = lambda: None,
+        on_begin: Callable[[Writer], None] = lambda _: None,
     ) -> None:
         self.folder = folder
         self._max_bytes = max_bytes
@@ -170,7 +170,7 @@ class Writer:
             self._seal(previous)
         if not self._has_begun:
             self._has_begun = True
-            self._on_begin()
+            self._on_begin(self)
 
     def _is_refusal_standing(self) -> bool:
         return time.monotonic() - self._refused_at < _RETRY_S
@@ -185,8 +185,8 @@ class Writer:
         """Measure the folder again, at most once in a while; raises `JournalFull` if there is no room."""
         now = time.monotonic()
         if now - self._measured_at >= _RETRY_S:
-            self._measured_at = now
             self._room_bytes = self._max_bytes - self.folder.used_bytes()
+            self._measured_at = now  # only now: an append that interrupts the measuring must not find it done
         if needed_bytes > self._room_bytes:
             raise JournalFull(f"the journal for {self.folder.target} holds {self._max_bytes} bytes, as many as it may")
 

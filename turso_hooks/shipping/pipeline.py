@@ -56,29 +56,40 @@ class Pipeline:
         self.counts = counts
         self.folder = JournalFolder(settings.state_folder, target.name)
         self._path = target.path
-        self._worker: Worker | None = None
-        self._database: EmbeddedDatabase | None = None
+        self._workers: dict[Writer, tuple[Worker, EmbeddedDatabase]] = {}
         self._lock = threading.Lock()
         self._take_up(self._new_writer())
         _pipelines.add(self)
 
     def flush(self, timeout_s: float) -> FlushResult:
         """Wait until what was recorded so far is in the database, at most `timeout_s` seconds."""
-        return self._flush(self._writer, self._worker, time.monotonic() + timeout_s)
+        worker = self._worker_of(self._writer)
+        if worker is not None:
+            worker.tell_counts()
+        return self._flush(self._writer, worker, time.monotonic() + timeout_s)
 
     def close(self, timeout_s: float) -> FlushResult:
         """Flush, stop the thread and let go of the journal, at most `timeout_s` seconds. A later event starts anew."""
         deadline = time.monotonic() + timeout_s
         with self._lock:
-            writer, worker, self._worker = self._writer, self._worker, None
+            writer = self._writer
+            worker = self._worker_of(writer)
+            if worker is not None:
+                worker.tell_counts(is_last=True)
             self._take_up(self._new_writer())
             writer.retire(self._writer)
+        worker = self._worker_of(writer)  # an append that was under way may have started it only now
         result = self._flush(writer, worker, deadline)
         if worker is None:
             writer.close()
         else:
             worker.stop(deadline)
+            self._workers.pop(writer, None)
         return result
+
+    def _worker_of(self, writer: Writer) -> Worker | None:
+        worker, _ = self._workers.get(writer, (None, None))
+        return worker
 
     def _flush(self, writer: Writer, worker: Worker | None, deadline: float) -> FlushResult:
         if worker is None:
@@ -107,25 +118,23 @@ class Pipeline:
         self.append = writer.append
         """Keep one encoded event; see `Writer.append`."""
 
-    def _start_worker(self) -> None:
-        settings = self.settings
-        self._database = EmbeddedDatabase(self._path, busy_timeout_s=_BUSY_S)
-        shipper = Shipper(self._database, self.folder, writer=self._writer, batch_events=settings.batch_events)
-        worker = Worker(shipper, self._writer, self.counts, settings.ship_interval_s)
+    def _start_worker(self, writer: Writer) -> None:
+        database = EmbeddedDatabase(self._path, busy_timeout_s=_BUSY_S)
+        shipper = Shipper(database, self.folder, writer=writer, batch_events=self.settings.batch_events)
+        worker = Worker(shipper, writer, self.counts, self.settings.ship_interval_s)
         try:
             worker.start()
         except RuntimeError as error:  # the interpreter is shutting down: the next process ships
             log.debug("no shipping thread: %s", error)
             return
-        self._worker = worker
+        self._workers[writer] = worker, database
 
     def _begin_anew(self) -> None:
-        """In a forked child: the thread is the parent's, as is the connection; the first record starts our own."""
-        if self._worker is not None:
-            _inherited.append(self._worker)
-        if self._database is not None:
-            self._database.abandon()
-        self._worker = self._database = None
+        """In a forked child: the threads are the parent's, as are the connections; the first record starts our own."""
+        for worker, database in self._workers.values():
+            _inherited.append(worker)
+            database.abandon()
+        self._workers = {}
         self._lock = threading.Lock()
 
 

@@ -42,6 +42,7 @@ class Worker:
         self._wake = threading.Event()
         self._changed = threading.Condition()
         self._is_stopping = False
+        self._has_told_last = False
         self._failures = 0
         self._failing_since = 0.0
         self._retry_at = 0.0
@@ -56,7 +57,6 @@ class Worker:
 
     def wait_shipped(self, deadline: float) -> bool:
         """Wait until everything recorded before this call is in the database, or until `deadline` (monotonic)."""
-        self.tell_counts()
         goal = self._writer.end()
         self._retry_at = 0.0
         self._wake.set()
@@ -82,15 +82,19 @@ class Worker:
         """How many records this worker has set aside because the database did not take them."""
         return self._shipper.shipped.dead_letters
 
-    def tell_counts(self) -> None:
-        """Write what was counted since the last time to the journal, so that it survives the process."""
+    def tell_counts(self, *, is_last: bool = False) -> None:
+        """Write what was counted since the last time to the journal, so that it survives the process.
+
+        `is_last` says that the writer is about to be retired: what is counted later is another worker's to tell.
+        """
         untold = self._counts.untold()
-        if untold:
+        if untold and not self._has_told_last:
             try:
                 self._writer.append(encode_tally(untold))
             except JournalError:
                 return  # it is counted already, and told once there is room
             self._counts.mark_told(untold)
+        self._has_told_last = self._has_told_last or is_last
 
     def _run(self) -> None:
         while not self._is_stopping:

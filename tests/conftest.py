@@ -1,0 +1,92 @@
+"""Every test has a journal folder and an environment of its own; child processes are real ones."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from turso_hooks import plugin
+from turso_hooks.plugin import Recorder
+from turso_hooks.settings import Settings
+from turso_hooks.shipping.counts import forget_warnings
+
+hypothesis.settings.register_profile("here", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("here")
+
+SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in list(os.environ):
+        if name.startswith("TURSO_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TURSO_HOOKS_STATE_FOLDER", str(tmp_path / "state"))
+    forget_warnings()
+    yield
+    plugin.close(5)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """The path of a database that is not there yet."""
+    return tmp_path / "agents.db"
+
+
+@pytest.fixture
+def settings(database: Path, tmp_path: Path) -> Settings:
+    return Settings(database_url=f"file:{database}", state_folder=tmp_path / "state")
+
+
+@pytest.fixture
+def recorder(settings: Settings) -> Iterator[Recorder]:
+    made = Recorder(settings)
+    yield made
+    made.close(5)
+
+
+@pytest.fixture
+def rows(database: Path) -> Callable[..., list[tuple[object, ...]]]:
+    """Ask the database by plain SQLite."""
+
+    def ask(sql: str, *arguments: object) -> list[tuple[object, ...]]:
+        connection = sqlite3.connect(database)
+        try:
+            return connection.execute(sql, arguments).fetchall()
+        finally:
+            connection.close()
+
+    return ask
+
+
+@pytest.fixture
+def child(tmp_path: Path, database: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start a Python process that logs into the test's database."""
+
+    def start(code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        script = tmp_path / f"child{len(list(tmp_path.glob('child*.py')))}.py"
+        script.write_text(textwrap.dedent(code), encoding="utf-8")
+        return subprocess.Popen(
+            [sys.executable, str(script), *arguments],
+            env={**os.environ, "TURSO_DATABASE_URL": f"file:{database}", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    if not SHARED_DATA.is_dir():
+        pytest.skip("../shared/data is not here")  # real conversations that are not part of the project
+    return SHARED_DATA

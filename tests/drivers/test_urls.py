@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from turso_hooks.drivers import parse_database_url
+from turso_hooks.errors import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("file:agents.db", "agents.db"),
+        ("file:./a/../agents.db", "agents.db"),
+        ("file:my%20agents.db", "my agents.db"),
+        ("file:my agents.db", "my agents.db"),
+        ("file:100%.db", "100%.db"),
+        ("file:what%3F.db", "what?.db"),
+        ("file:ümlaut.db", "ümlaut.db"),
+        ("FILE:agents.db", "agents.db"),
+    ],
+)
+def test_a_relative_file_is_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse_database_url(url).path == tmp_path / path
+
+
+@pytest.mark.parametrize("url", ["file:/x/agents.db", "file:///x/agents.db", "file://localhost/x/agents.db"])
+def test_an_absolute_file_may_be_written_in_three_ways(url: str) -> None:
+    target = parse_database_url(url)
+    assert (target.path, target.name) == (Path("/x/agents.db"), "file:/x/agents.db")
+
+
+def test_two_ways_to_one_file_are_one_database(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert parse_database_url(f"file:{tmp_path}/link/a.db") == parse_database_url(f"file:{tmp_path}/a.db")
+
+
+def test_a_server_is_named_without_its_secrets() -> None:
+    target = parse_database_url("libsql://user:pass@db.example.io:8080/path?authToken=secret")
+    assert (target.path, target.name) == (None, "libsql://db.example.io:8080/path")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("agents.db", "did you mean file:agents.db"),
+        ("C:/agents.db", "no scheme"),
+        ("postgres://x:secret@y/z", "unknown scheme 'postgres'"),
+        ("file:", "names no file"),
+        ("file:folder/", "names no file"),
+        ("file::memory:", "no file that lasts"),
+        ("file:a.db?mode=ro", "%3F"),
+        ("file://host/a.db", "names the host 'host'"),
+        ("libsql://", "names no host"),
+        ("libsql://x:port?authToken=secret", "cannot be read"),
+    ],
+)
+def test_a_wrong_url_is_refused_with_what_to_write_instead(url: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        parse_database_url(url)
+    assert "secret" not in str(caught.value)

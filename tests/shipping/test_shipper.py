@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from turso_hooks.drivers import EmbeddedDatabase
+from turso_hooks.errors import DatabaseUnusable
+from turso_hooks.events import MessageAdded, SessionStarted, decode, encode
+from turso_hooks.journal import JournalFolder, Writer
+from turso_hooks.shipping import Shipper
+from turso_hooks.shipping.backoff import backoff_s
+from turso_hooks.shipping.counts import Counts, decode_tally, encode_tally
+from turso_hooks.store import prepare_schema
+
+Rows = Callable[..., list[tuple[object, ...]]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> JournalFolder:
+    return JournalFolder(tmp_path / "state", "file:x")
+
+
+@pytest.fixture
+def writer(folder: JournalFolder) -> Iterator[Writer]:
+    made = Writer(folder, max_bytes=10**9, segment_bytes=2000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make(database: Path, folder: JournalFolder) -> Iterator[Callable[..., Shipper]]:
+    made: list[Shipper] = []
+
+    def make(**options: object) -> Shipper:
+        shipper = Shipper(EmbeddedDatabase(database), folder, **options)  # type: ignore[arg-type]
+        made.append(shipper)
+        return shipper
+
+    yield make
+    for shipper in made:
+        shipper.close()
+
+
+def message(n: int) -> bytes:
+    return encode(MessageAdded(session_id="s", role="user", content=str(n), message_id=str(n)))
+
+
+def drain(shipper: Shipper) -> None:
+    while shipper.adopt():
+        while shipper.ship_adopted():
+            pass
+
+
+def test_every_record_becomes_a_row_once_and_shipped_segments_are_deleted(
+    make: Callable[..., Shipper], writer: Writer, rows: Rows
+) -> None:
+    shipper = make(writer=writer, batch_events=7)
+    for n in range(100):
+        writer.append(message(n))
+    while shipper.ship_own():
+        pass
+    assert rows("SELECT count(*), count(DISTINCT content) FROM messages") == [(100, 100)]
+    assert len(writer.segments()) == 1
+    assert rows("SELECT records, next_number FROM journal_writers") == [(100, 100)]
+
+
+def test_a_row_that_is_refused_is_set_aside_alone_and_the_rest_goes_on(
+    make: Callable[..., Shipper], writer: Writer, rows: Rows, database: Path
+) -> None:
+    opened = EmbeddedDatabase(database)
+    prepare_schema(opened)
+    opened.execute(
+        "CREATE TRIGGER picky BEFORE INSERT ON messages WHEN NEW.content IN ('3', '77') BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    opened.close()
+    shipper = make(writer=writer)
+    for n in range(100):
+        writer.append(message(n))
+    while shipper.ship_own():
+        pass
+    assert rows("SELECT count(*) FROM messages") == [(98,)]
+    assert rows("SELECT number, reason FROM dead_letters ORDER BY number") == [(3, "no"), (77, "no")]
+    assert [decode(row[0]).content for row in rows("SELECT payload FROM dead_letters ORDER BY number")] == ["3", "77"]  # type: ignore[arg-type, attr-defined]
+    assert rows("SELECT reason, count FROM journal_counts") == [("dead_letter", 2)]
+    assert rows("SELECT records FROM journal_writers") == [(100,)]
+
+
+def test_what_is_no_event_is_set_aside_with_its_bytes(make: Callable[..., Shipper], writer: Writer, rows: Rows) -> None:
+    shipper = make(writer=writer)
+    for payload in (b"\xc1", message(1), b"", encode_tally(Counts().total())):
+        writer.append(payload)
+    while shipper.ship_own():
+        pass
+    assert rows("SELECT payload FROM dead_letters ORDER BY number") == [(b"\xc1",), (b"",)]
+    assert rows("SELECT count(*) FROM messages") == [(1,)]
+
+
+def test_an_answer_that_was_lost_and_a_shipper_that_came_late_change_nothing_twice(
+    make: Callable[..., Shipper], writer: Writer, rows: Rows
+) -> None:
+    late, quick = make(writer=writer), make(writer=writer)
+    writer.append(message(1))
+    late.ship_own()
+    quick.ship_own()
+    writer.append(message(2))
+    writer.append(encode_tally(Counts().total()))
+    quick.ship_own()
+    assert late.ship_own()
+    assert not late.ship_own()
+    assert rows("SELECT count(*) FROM messages") == [(2,)]
+    assert rows("SELECT records FROM journal_writers") == [(3,)]
+
+
+def test_what_a_dead_writer_left_is_adopted_shipped_and_deleted(
+    make: Callable[..., Shipper], writer: Writer, folder: JournalFolder, rows: Rows
+) -> None:
+    for n in range(100):
+        writer.append(message(n))
+    writer.close()
+    shipper = make(batch_events=10)
+    drain(shipper)
+    assert rows("SELECT count(*) FROM messages") == [(100,)]
+    assert folder.waiting() == []
+    assert rows("SELECT finished_at IS NOT NULL FROM journal_writers") == [(1,)]
+
+
+def test_damage_is_counted_and_leaves_a_gap_in_the_numbers(
+    make: Callable[..., Shipper], writer: Writer, rows: Rows
+) -> None:
+    for n in range(10):
+        writer.append(message(n))
+    path = writer.segments()[0].path
+    writer.close()
+    broken = bytearray(path.read_bytes())
+    broken[200] ^= 0xFF
+    path.write_bytes(broken)
+    drain(make())
+    assert rows("SELECT count(*) FROM messages") == [(9,)]
+    assert rows("SELECT next_number - records FROM journal_writers") == [(1,)]
+    assert rows("SELECT reason, count FROM journal_counts") == [("damaged", 1)]
+
+
+def test_a_database_that_was_deleted_is_made_anew_with_what_the_journal_still_holds(
+    make: Callable[..., Shipper], writer: Writer, rows: Rows, database: Path
+) -> None:
+    shipper = make(writer=writer)
+    writer.append(encode(SessionStarted(session_id="s")))
+    shipper.ship_own()
+    for path in database.parent.glob("agents.db*"):
+        path.unlink()
+    writer.append(message(1))
+    with pytest.raises(DatabaseUnusable, match="no such table"):
+        shipper.ship_own()
+    shipper.look_again()
+    while shipper.ship_own():
+        pass
+    assert rows("SELECT count(*) FROM sessions WHERE start_known") == [(1,)]
+    assert rows("SELECT count(*) FROM messages") == [(1,)]
+
+
+def test_pauses_grow_to_a_bound_and_are_random() -> None:
+    assert [backoff_s(n, 1.0) for n in (1, 2, 3, 100)] == [0.1, 0.2, 0.4, 30.0]
+    assert backoff_s(5, 0.0) == 0
+
+
+def test_counts_told_are_not_told_again_and_survive_as_a_record() -> None:
+    counts = Counts()
+    for _ in range(2500):
+        counts.add("cut")
+    told = counts.untold()
+    assert decode_tally(encode_tally(told)) == {"cut": 2500}
+    counts.mark_told(told)
+    counts.add("cut", 2)
+    assert (counts.untold(), counts.total()) == ({"cut": 2}, {"cut": 2502})
+    assert decode_tally(encode(MessageAdded(session_id="s", role="user", content="$tally"))) is None

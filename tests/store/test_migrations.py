@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from turso_hooks.drivers import EmbeddedDatabase
+from turso_hooks.errors import DatabaseUnusable, SchemaTooNew
+from turso_hooks.plugin import Recorder
+from turso_hooks.query import connect_sync
+from turso_hooks.store import prepare_schema, schema_version
+from turso_hooks.store.migrations import LATEST
+
+VERSION_1 = {
+    "schema_version": ["version INTEGER 0 1", "applied_at TEXT 1 0"],
+    "sessions": [
+        "id TEXT 0 1",
+        "agent_type TEXT 1 0",
+        "model TEXT 1 0",
+        "provider TEXT 0 0",
+        "started_at TEXT 1 0",
+        "ended_at TEXT 0 0",
+        "status TEXT 1 0",
+        "error_message TEXT 0 0",
+        "metadata TEXT 0 0",
+    ],
+    "messages": [
+        "id TEXT 0 1",
+        "session_id TEXT 1 0",
+        "sequence INTEGER 1 0",
+        "role TEXT 1 0",
+        "content TEXT 0 0",
+        "tool_name TEXT 0 0",
+        "tool_input TEXT 0 0",
+        "tool_output TEXT 0 0",
+        "created_at TEXT 1 0",
+        "token_count INTEGER 0 0",
+    ],
+    "tool_executions": [
+        "id TEXT 0 1",
+        "session_id TEXT 1 0",
+        "message_id TEXT 0 0",
+        "tool_name TEXT 1 0",
+        "status TEXT 1 0",
+        "input TEXT 0 0",
+        "output TEXT 0 0",
+        "error TEXT 0 0",
+        "started_at TEXT 1 0",
+        "ended_at TEXT 0 0",
+        "duration_ms INTEGER 0 0",
+    ],
+}
+INDEXES = {
+    "idx_messages_session",
+    "idx_messages_created",
+    "idx_tool_executions_session",
+    "idx_tool_executions_started",
+    "idx_sessions_agent_type",
+    "idx_sessions_status",
+    "idx_sessions_started",
+}
+
+Rows = Callable[..., list[tuple[object, ...]]]
+
+
+@pytest.fixture
+def original(database: Path, shared_data: Path) -> Path:
+    """A database as the original logger leaves it."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript((shared_data / "original-logger-v1.sql").read_text(encoding="utf-8"))
+    return database
+
+
+def test_version_1_is_the_originals_to_the_letter(database: Path, rows: Rows) -> None:
+    prepare_schema(EmbeddedDatabase(database))
+    for table, columns in VERSION_1.items():
+        found = rows(f"SELECT name || ' ' || type || ' ' || \"notnull\" || ' ' || pk FROM pragma_table_info('{table}')")
+        assert [row[0] for row in found][: len(columns)] == columns
+    assert {row[0] for row in rows("SELECT name FROM sqlite_master WHERE type = 'index'")} >= INDEXES
+    keys = rows("SELECT \"from\", \"table\", \"to\" FROM pragma_foreign_key_list('tool_executions') ORDER BY 1")
+    assert keys == [("message_id", "messages", "id"), ("session_id", "sessions", "id")]
+
+
+def test_migrating_again_changes_nothing(database: Path, rows: Rows) -> None:
+    opened = EmbeddedDatabase(database)
+    assert prepare_schema(opened) == list(range(1, LATEST + 1))
+    before = rows("SELECT * FROM sqlite_master"), rows("SELECT * FROM schema_version")
+    assert prepare_schema(opened) == []
+    assert schema_version(opened) == LATEST
+    opened.close()
+    assert (rows("SELECT * FROM sqlite_master"), rows("SELECT * FROM schema_version")) == before
+
+
+def test_a_newer_database_is_refused_and_not_touched(database: Path, rows: Rows) -> None:
+    opened = EmbeddedDatabase(database)
+    prepare_schema(opened)
+    opened.execute(f"INSERT INTO schema_version VALUES ({LATEST + 1}, 'tomorrow')")
+    before = rows("SELECT * FROM sqlite_master")
+    with pytest.raises(SchemaTooNew, match="upgrade it"):
+        prepare_schema(opened)
+    opened.close()
+    assert rows("SELECT * FROM sqlite_master") == before
+
+
+def test_another_programs_tables_are_refused_and_not_touched(database: Path, rows: Rows) -> None:
+    opened = EmbeddedDatabase(database)
+    opened.execute("CREATE TABLE messages (id TEXT, body TEXT)")
+    with pytest.raises(DatabaseUnusable, match=r"another program's tables.*name another database"):
+        prepare_schema(opened)
+    opened.close()
+    assert rows("SELECT name FROM sqlite_master") == [("messages",)]
+
+
+def test_processes_that_start_at_once_migrate_once(database: Path, rows: Rows, child: Callable[..., subprocess.Popen[str]]) -> None:
+    code = """
+        import os, sys
+        from pathlib import Path
+        from turso_hooks.drivers import EmbeddedDatabase
+        from turso_hooks.store import prepare_schema
+        database = EmbeddedDatabase(Path(os.environ["TURSO_DATABASE_URL"][5:]), busy_timeout_s=20)
+        print(*prepare_schema(database))
+        """
+    children = [child(code) for _ in range(6)]
+    outputs = [one.communicate(timeout=60) for one in children]
+    assert [one.returncode for one in children] == [0] * 6, outputs
+    applied = Counter(version for out, _ in outputs for version in out.split())
+    assert {version: applied[str(version)] for version in range(2, LATEST + 1)} == dict.fromkeys(range(2, LATEST + 1), 1)
+    assert rows("SELECT version FROM schema_version") == [(n,) for n in range(1, LATEST + 1)]
+
+
+def test_no_row_of_the_original_is_lost_or_changed(original: Path, rows: Rows) -> None:
+    version_1 = {
+        table: ", ".join(column.split()[0] for column in columns) for table, columns in VERSION_1.items() if table != "schema_version"
+    }
+    before = {table: rows(f"SELECT {columns} FROM {table} ORDER BY id") for table, columns in version_1.items()}
+    opened = EmbeddedDatabase(original)
+    assert prepare_schema(opened) == list(range(2, LATEST + 1))
+    opened.close()
+    assert {table: rows(f"SELECT {columns} FROM {table} ORDER BY id") for table, columns in version_1.items()} == before
+
+
+def test_the_originals_times_of_both_forms_sort_with_ours(original: Path, rows: Rows) -> None:
+    prepare_schema(EmbeddedDatabase(original))
+    assert rows("SELECT DISTINCT occurred_ms FROM tool_executions ORDER BY 1") == [(1766399465120,), (1766399520000,)]
+    assert rows("SELECT occurred_ms FROM sessions ORDER BY 1") == [(1766399400000,), (1766401330000,), (1766477700000,)]
+
+
+def test_the_original_goes_on_writing_beside_us(original: Path, rows: Rows, recorder: Recorder) -> None:
+    from turso_hooks.events import MessageAdded, SessionStarted
+
+    at = datetime.fromisoformat
+    recorder.record(SessionStarted(session_id="ours", occurred_at=at("2025-12-23T09:00:00+00:00"), model="m"))
+    recorder.record(MessageAdded(session_id="ours", role="user", content="x", occurred_at=at("2025-12-23T09:00:00.500+00:00")))
+    assert recorder.flush(10).is_complete
+    with closing(sqlite3.connect(original)) as theirs:
+        theirs.execute("INSERT INTO sessions (id, agent_type, model, started_at) VALUES ('theirs', 'linear', 'gpt', '2025-12-23 10:00:00')")
+        theirs.execute(
+            "INSERT INTO messages (id, session_id, sequence, role, content, created_at) "
+            "VALUES ('t1', 'theirs', 1, 'user', 'hello', '2025-12-23 10:00:01')"
+        )
+        theirs.execute(
+            "INSERT INTO tool_executions (id, session_id, tool_name, status, input, started_at) "
+            "VALUES ('e1', 'theirs', 'bash', 'running', '{}', '2025-12-23T10:00:02.250Z')"
+        )
+        theirs.execute("UPDATE tool_executions SET status = 'completed', ended_at = '2025-12-23T10:00:03.000Z' WHERE id = 'e1'")
+        theirs.execute("UPDATE sessions SET status = 'completed', ended_at = datetime('now') WHERE id = 'theirs'")
+        theirs.commit()
+    newest = [row[0] for row in rows("SELECT id FROM sessions ORDER BY occurred_ms DESC")]
+    assert newest[:2] == ["theirs", "ours"]
+    assert rows("SELECT id FROM messages WHERE occurred_ms >= 1766480400000 ORDER BY occurred_ms")[1] == ("t1",)
+    assert rows("SELECT occurred_ms FROM tool_executions WHERE id = 'e1'") == [(1766484002250,)]
+    assert rows("SELECT count(*) FROM messages") == [(5,)]
+    with connect_sync(f"file:{original}") as reader:
+        listed = reader.list_sessions()
+        assert [session.session_id for session in listed[:2]] == ["theirs", "ours"]
+        found = reader.get_session("theirs")
+        assert [message.content for message in found.messages] == ["hello"]
+        assert found.tool_calls[0].status == "completed"
+        assert {session.status for session in listed if session.session_id.startswith("b81d")} == {"interrupted"}
