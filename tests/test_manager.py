@@ -103,7 +103,7 @@ def test_the_recorder_is_called_first_whoever_comes_later(manager: PluginManager
 
     manager.register(Eager())
     assert isinstance(manager.hook.message_added.get_hookimpls()[-1].plugin, Recorder)
-    manager.unregister(name="turso")
+    manager.unregister(recorder)
     say(manager, "nobody keeps this")
     manager.register(recorder)
     assert isinstance(manager.hook.message_added.get_hookimpls()[-1].plugin, Recorder)
@@ -131,13 +131,13 @@ def test_redactors_see_each_others_answers_and_what_they_drop_is_counted(
     assert recorder.counts() == {"dropped": 1}
 
 
-@pytest.mark.parametrize("answer", [RuntimeError("broken"), "text", 7])
+@pytest.mark.parametrize("answer", [RuntimeError("broken"), SystemExit(1), "text", 7])
 def test_a_redactor_that_fails_drops_the_event_rather_than_leak_it(
     answer: Any, manager: PluginManager, recorder: Recorder, rows: Rows, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def redact_event(event: Event) -> Any:
         if isinstance(event, MessageAdded) and event.content == "secret":
-            if isinstance(answer, Exception):
+            if isinstance(answer, BaseException):
                 raise answer
             return answer
         return event
@@ -193,7 +193,7 @@ def test_plugins_that_cannot_be_loaded_do_not_keep_others_out(
         Entry("broken", fail),
         Entry("wrong", WrongArgument),
         Entry("good", lambda: plugin(message_added=lambda event: heard.append(event))),  # noqa: PLW0108
-        Entry("good", lambda: plugin()),
+        Entry("good", plugin),
     ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: entries if group == "turso_hooks" else [])
     manager = build_plugin_manager(recorder)

@@ -11,12 +11,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pluggy
 import pytest
 
 from turso_hooks import close, flush, hookspecs
 from turso_hooks.cli.journal import drain
-from turso_hooks.errors import SettingsError
 from turso_hooks.events import EVENT_TYPES, Event, MessageAdded, SessionStarted, hook_name
 from turso_hooks.plugin import Recorder
 from turso_hooks.plugin import recorder as environment_recorder
@@ -78,8 +78,6 @@ def test_a_wrong_setting_is_said_once_and_then_nothing_happens(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert said in caplog.text
     assert inert.flush(1).is_complete
-    with pytest.raises(SettingsError):
-        inert.open()
 
 
 def test_a_log_handler_that_raises_does_not_reach_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,13 +241,11 @@ def test_a_child_that_exits_at_once_leaves_its_events_for_others(settings: Setti
     assert sorted(map(str, contents(rows))) == ["child", "parent"]
 
 
-def test_events_are_redacted_before_anything_is_written(settings: Settings, tmp_path: Path, rows: Rows) -> None:
-    import msgspec
-
+def test_events_are_redacted_before_anything_is_written(recorder: Recorder, tmp_path: Path, rows: Rows) -> None:
     def redact(event: Event) -> Event | None:
         return msgspec.structs.replace(event, content="[hidden]") if isinstance(event, MessageAdded) else event
 
-    recorder = Recorder(settings, redact=redact)
+    recorder.redact = redact
     recorder.record(message("secret"))
     journal = b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*.segment"))
     assert b"secret" not in journal

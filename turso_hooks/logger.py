@@ -89,9 +89,7 @@ class ConversationLogger:
         self, session_id: str, tool_name: str, tool_input: Any = None, output: Any = None, **fields: Any
     ) -> None:
         """Log a tool call that is over. `fields` are those of `ToolCallFinished`."""
-        self._emit(
-            ToolCallFinished(session_id=session_id, tool_name=tool_name, input=tool_input, output=output, **fields)
-        )
+        self._emit(ToolCallFinished(session_id=session_id, tool_name=tool_name, input=tool_input, output=output, **fields))
 
     def log_note(self, session_id: str, name: str, payload: Any = None) -> None:
         """Log anything else worth keeping."""

@@ -53,7 +53,7 @@ class PluginManager(pluggy.PluginManager):
     def register(self, plugin: Any, name: str | None = None) -> str | None:
         """Register a plugin, guarded; see `pluggy.PluginManager.register`. A recorder gets this manager's redactors."""
         if isinstance(plugin, Recorder):
-            plugin = plugin.redacting(None)
+            plugin = plugin.sibling()
             registered = super().register(plugin, name or RECORDER_NAME)
             if registered is not None:
                 self._recorder = plugin
@@ -67,6 +67,8 @@ class PluginManager(pluggy.PluginManager):
 
     def unregister(self, plugin: Any = None, name: str | None = None) -> Any:
         """Unregister a plugin; see `pluggy.PluginManager.unregister`."""
+        if isinstance(plugin, Recorder) and self._recorder is not None and plugin.is_sibling(self._recorder):
+            plugin = self._recorder
         gone = super().unregister(plugin, name)
         if gone is self._recorder:
             self._recorder = None
@@ -74,7 +76,11 @@ class PluginManager(pluggy.PluginManager):
         return gone
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
-        """Leave out what must not be: a wrapper of an event hook could keep the event from everybody else."""
+        """Leave out what must not be.
+
+        A wrapper of an event hook could keep the event from everybody else; and `tryfirst` is the recorder's alone, so that no
+        one comes before it.
+        """
         options = super().parse_hookimpl_opts(plugin, name)
         if options is None:
             return None
@@ -82,6 +88,8 @@ class PluginManager(pluggy.PluginManager):
         if (options.get("wrapper") or options.get("hookwrapper")) and hook in {*_EVENT_HOOKS, "redact_event"}:
             self._report(str(plugin), f"its wrapper of {hook} is refused: use a plain implementation")
             return None
+        if hook in _EVENT_HOOKS and not isinstance(plugin, Recorder):
+            options["tryfirst"] = False
         return options
 
     def load_entry_points(self) -> int:
@@ -98,7 +106,7 @@ class PluginManager(pluggy.PluginManager):
         for plugin_name, redactor in self._redactors:
             try:
                 kept = redactor(kept)
-            except Exception as error:  # noqa: BLE001  # another's code; keeping the event would leak what it should hide
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # another's code; keeping the event might leak
                 self._redactor_failed(plugin_name, f"it raised {error!r}")
                 return None
             if kept is None:
@@ -152,18 +160,13 @@ class PluginManager(pluggy.PluginManager):
         return guarded
 
     def _arrange(self) -> None:
-        """After any change: call the recorder first, and give it the redactors there are now."""
+        """After any change: give the recorder the redactors there are now."""
         self._redactors = [
             (implementation.plugin_name, _with_event(implementation))
             for implementation in reversed(self.hook.redact_event.get_hookimpls())
         ]
-        recorder = self._recorder
-        if recorder is None:
-            return
-        recorder.redact = self.redact if self._redactors else None
-        name = self.get_name(recorder)
-        super().unregister(recorder)
-        super().register(recorder, name)
+        if self._recorder is not None:
+            self._recorder.redact = self.redact if self._redactors else None
 
 
 def _with_event(implementation: pluggy.HookImpl) -> Callable[..., object]:

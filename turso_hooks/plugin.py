@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from turso_hooks.drivers import parse_database_url
-from turso_hooks.errors import JournalError, SettingsError, TursoHooksError
+from turso_hooks.errors import JournalError, TursoHooksError
 from turso_hooks.events import Event, encode, encode_cut, encode_marked
 from turso_hooks.hookspecs import hookimpl
 from turso_hooks.settings import Settings, load_settings
@@ -54,10 +54,6 @@ def _record_event(self: Recorder, event: Event) -> None:
         self._sink.lost(error)
 
 
-class _NotConfiguredError(SettingsError):
-    """Nobody asked for conversations to be kept."""
-
-
 class _Sink:
     """Where recorders put events: one pipeline, opened by the first event, or nothing."""
 
@@ -75,20 +71,19 @@ class _Sink:
         if self._is_inert:
             return None
         try:
-            return self.open_or_raise()
+            return self._configured()
         except TursoHooksError as error:
             self._is_inert = True
-            if not isinstance(error, _NotConfiguredError):
-                warn_once(f"settings:{error}", "conversations are not kept: %s", error)
+            warn_once(f"settings:{error}", "conversations are not kept: %s", error)
             return None
 
-    def open_or_raise(self) -> Pipeline:
-        """As `open`, but raises `SettingsError` for what cannot be used."""
+    def _configured(self) -> Pipeline | None:
         with self._lock:
             if self.pipeline is None:
                 settings = self._given or load_settings()
                 if not settings.database_url:
-                    raise _NotConfiguredError("TURSO_DATABASE_URL is not set: write for example file:agents.db")
+                    self._is_inert = True
+                    return None
                 pipeline = Pipeline(settings, parse_database_url(settings.database_url), self.counts)
                 self.max_event_bytes = settings.max_event_bytes
                 self.pipeline = pipeline
@@ -117,27 +112,28 @@ class _Sink:
 class Recorder:
     """The plugin object. `recorder` is the one that the entry point names; others are for those who bring their settings.
 
-    Without `settings` the environment decides, at the first event.
+    Without `settings` the environment decides, at the first event. `redact` is set by the plugin manager with which a recorder
+    is registered, and is that manager's chain of redactors.
     """
 
-    def __init__(self, settings: Settings | None = None, *, redact: Redact | None = None) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
         self._sink = _Sink(settings)
-        self.redact = redact
+        self.redact: Redact | None = None
 
-    def redacting(self, redact: Redact | None) -> Recorder:
-        """A recorder of the same settings, journal and counts that redacts in its own way."""
+    def sibling(self) -> Recorder:
+        """A recorder of the same settings, journal and counts, with redactors of its own."""
         other = object.__new__(type(self))
         other._sink = self._sink
-        other.redact = redact
+        other.redact = None
         return other
+
+    def is_sibling(self, other: Recorder) -> bool:
+        """Whether two recorders share settings, journal and counts."""
+        return self._sink is other._sink
 
     def record(self, event: Event) -> None:
         """Keep an event that did not come through a hook. Returns in microseconds and never raises."""
         _record_event(self, event)
-
-    def open(self) -> None:
-        """Get ready now rather than with the first event. Raises `SettingsError` where events would not be kept."""
-        self._sink.open_or_raise()
 
     def count(self, reason: str) -> None:
         """Count something that was not kept."""

@@ -21,9 +21,7 @@ from turso_hooks.errors import SettingsError
         ("FILE:agents.db", "agents.db"),
     ],
 )
-def test_a_relative_file_is_in_the_working_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, path: str
-) -> None:
+def test_a_relative_file_is_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, path: str) -> None:
     monkeypatch.chdir(tmp_path)
     assert parse_database_url(url).path == tmp_path / path
 

@@ -76,7 +76,9 @@ def test_a_segment_whose_writer_is_gone_is_adopted_by_one(folder: JournalFolder,
     adopted[0].close()
 
 
-def test_of_a_writer_nothing_is_adopted_after_what_someone_else_holds(folder: JournalFolder, make: Callable[..., Writer]) -> None:
+def test_of_a_writer_nothing_is_adopted_after_what_someone_else_holds(
+    folder: JournalFolder, make: Callable[..., Writer]
+) -> None:
     writer = make(segment_bytes=100)
     for _ in range(4):
         writer.append(b"x" * 100)

@@ -126,9 +126,7 @@ def test_what_a_dead_writer_left_is_adopted_shipped_and_deleted(
     assert rows("SELECT finished_at IS NOT NULL FROM journal_writers") == [(1,)]
 
 
-def test_damage_is_counted_and_leaves_a_gap_in_the_numbers(
-    make: Callable[..., Shipper], writer: Writer, rows: Rows
-) -> None:
+def test_damage_is_counted_and_leaves_a_gap_in_the_numbers(make: Callable[..., Shipper], writer: Writer, rows: Rows) -> None:
     for n in range(10):
         writer.append(message(n))
     path = writer.segments()[0].path

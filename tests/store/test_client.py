@@ -83,10 +83,12 @@ async def test_execute_batch_and_transaction_mean_what_libsql_client_means(datab
         assert (named.rows_affected, named.last_insert_rowid) == (1, 2)
         with pytest.raises(DatabaseError):
             await client.batch(["INSERT INTO t (y) VALUES (3)", "INSERT INTO nowhere VALUES (1)"])
+
         async def write() -> None:
             with client.transaction() as transaction:
                 await transaction.execute("INSERT INTO t (y) VALUES ('three')")
                 await transaction.commit()
+
         await write()
         with client.transaction() as transaction:
             await transaction.execute("DELETE FROM t")

@@ -72,7 +72,12 @@ moments = st.integers(0, 6).map(lambda n: START + timedelta(seconds=n))
 maybe = st.none() | st.sampled_from(["a", "b", "c"])
 sessions = st.sampled_from(["s1", "s2"])
 ids = st.sampled_from(["i1", "i2"])
-common = {"session_id": sessions, "occurred_at": moments, "source_rank": st.integers(1, 3), "position": st.none() | st.integers(0, 3)}
+common = {
+    "session_id": sessions,
+    "occurred_at": moments,
+    "source_rank": st.integers(1, 3),
+    "position": st.none() | st.integers(0, 3),
+}
 calls = {**common, "tool_call_id": ids, "tool_name": maybe, "input": maybe, "message_id": st.none() | ids, "metadata": maybe}
 one_event = st.one_of(
     st.builds(SessionStarted, **common, agent_type=maybe, model=maybe, title=maybe, metadata=maybe),
@@ -82,7 +87,9 @@ one_event = st.one_of(
     st.builds(ToolCallStarted, **calls),
     st.builds(ToolCallFinished, **calls, output=maybe, error=maybe, status=maybe, duration_ms=st.none() | st.integers(0, 3000)),
     st.builds(ModelCallStarted, **common, model_call_id=ids, model=maybe),
-    st.builds(ModelCallFinished, **common, model_call_id=ids, usage=st.none() | st.builds(Usage, input=st.integers(0, 9)), error=maybe),
+    st.builds(
+        ModelCallFinished, **common, model_call_id=ids, usage=st.none() | st.builds(Usage, input=st.integers(0, 9)), error=maybe
+    ),
     st.builds(NoteAdded, **common, name=st.sampled_from(["n", "m"]), payload=maybe),
 )
 
@@ -94,7 +101,9 @@ def test_any_order_and_any_repetition_gives_the_same_rows(events: list[Event], d
         first, second = Store(Path(one)), Store(Path(two))
         if events:
             first.write(*events)
-        shuffled = data.draw(st.permutations(events + data.draw(st.lists(st.sampled_from(events), max_size=5)) if events else []))
+        shuffled = data.draw(
+            st.permutations(events + data.draw(st.lists(st.sampled_from(events), max_size=5)) if events else [])
+        )
         while shuffled:
             size = data.draw(st.integers(1, len(shuffled)))
             second.write(*shuffled[:size])
@@ -108,7 +117,14 @@ def test_known_beats_unknown_then_rank_then_time_then_id(store: Store) -> None:
     def message(rank: int, second: int, content: str | None, event_id: str = "0" * 32, **fields: Any) -> MessageAdded:
         at = START + timedelta(seconds=second)
         return MessageAdded(
-            session_id="s", message_id="m", role="user", content=content, source_rank=rank, occurred_at=at, event_id=event_id, **fields
+            session_id="s",
+            message_id="m",
+            role="user",
+            content=content,
+            source_rank=rank,
+            occurred_at=at,
+            event_id=event_id,
+            **fields,
         )
 
     store.write(message(1, 5, "hook", model="known"))

@@ -83,7 +83,7 @@ def test_version_1_is_the_originals_to_the_letter(database: Path, rows: Rows) ->
         found = rows(f"SELECT name || ' ' || type || ' ' || \"notnull\" || ' ' || pk FROM pragma_table_info('{table}')")
         assert [row[0] for row in found][: len(columns)] == columns
     assert {row[0] for row in rows("SELECT name FROM sqlite_master WHERE type = 'index'")} >= INDEXES
-    keys = rows("SELECT \"from\", \"table\", \"to\" FROM pragma_foreign_key_list('tool_executions') ORDER BY 1")
+    keys = rows('SELECT "from", "table", "to" FROM pragma_foreign_key_list(\'tool_executions\') ORDER BY 1')
     assert keys == [("message_id", "messages", "id"), ("session_id", "sessions", "id")]
 
 
@@ -117,7 +117,9 @@ def test_another_programs_tables_are_refused_and_not_touched(database: Path, row
     assert rows("SELECT name FROM sqlite_master") == [("messages",)]
 
 
-def test_processes_that_start_at_once_migrate_once(database: Path, rows: Rows, child: Callable[..., subprocess.Popen[str]]) -> None:
+def test_processes_that_start_at_once_migrate_once(
+    database: Path, rows: Rows, child: Callable[..., subprocess.Popen[str]]
+) -> None:
     code = """
         import os, sys
         from pathlib import Path
@@ -136,7 +138,9 @@ def test_processes_that_start_at_once_migrate_once(database: Path, rows: Rows, c
 
 def test_no_row_of_the_original_is_lost_or_changed(original: Path, rows: Rows) -> None:
     version_1 = {
-        table: ", ".join(column.split()[0] for column in columns) for table, columns in VERSION_1.items() if table != "schema_version"
+        table: ", ".join(column.split()[0] for column in columns)
+        for table, columns in VERSION_1.items()
+        if table != "schema_version"
     }
     before = {table: rows(f"SELECT {columns} FROM {table} ORDER BY id") for table, columns in version_1.items()}
     opened = EmbeddedDatabase(original)
@@ -159,7 +163,9 @@ def test_the_original_goes_on_writing_beside_us(original: Path, rows: Rows, reco
     recorder.record(MessageAdded(session_id="ours", role="user", content="x", occurred_at=at("2025-12-23T09:00:00.500+00:00")))
     assert recorder.flush(10).is_complete
     with closing(sqlite3.connect(original)) as theirs:
-        theirs.execute("INSERT INTO sessions (id, agent_type, model, started_at) VALUES ('theirs', 'linear', 'gpt', '2025-12-23 10:00:00')")
+        theirs.execute(
+            "INSERT INTO sessions (id, agent_type, model, started_at) VALUES ('theirs', 'linear', 'gpt', '2025-12-23 10:00:00')"
+        )
         theirs.execute(
             "INSERT INTO messages (id, session_id, sequence, role, content, created_at) "
             "VALUES ('t1', 'theirs', 1, 'user', 'hello', '2025-12-23 10:00:01')"

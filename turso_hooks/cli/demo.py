@@ -6,7 +6,7 @@ import json
 
 import click
 
-from turso_hooks.cli.options import json_option, print_json
+from turso_hooks.cli.options import json_option, prepared, print_json
 from turso_hooks.cli.sessions import print_conversation
 from turso_hooks.errors import DatabaseError
 from turso_hooks.events import TextPart, ToolCallPart, Usage
@@ -28,8 +28,9 @@ def demo_command(database_url: str, as_json: bool) -> None:
 
     The agent plans a trip, has a tool that fails and a sub-agent. It knows only the hooks; the plugin writes the database.
     """
-    recorder = Recorder(load_settings(database_url=database_url))
-    recorder.open()
+    settings = load_settings(database_url=database_url)
+    prepared(settings)
+    recorder = Recorder(settings)
     session_id = run_agent(ConversationLogger(agent_type="planner", model="demo-1", manager=build_plugin_manager(recorder)))
     shipped = recorder.close(_FLUSH_TIMEOUT_S)
     if not shipped.is_complete:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from turso_hooks.cli.options import database_option, json_option, plural, print_json, settings_for
+from turso_hooks.cli.options import database_option, json_option, plural, prepared, print_json, settings_for
 from turso_hooks.errors import DatabaseError, TranscriptError
 from turso_hooks.events import Event, MessageAdded, ToolCallStarted
 from turso_hooks.manager import build_plugin_manager
@@ -53,6 +53,7 @@ def openai_chat_command(file: Path, database_url: str | None, as_json: bool) -> 
     about its time takes that of the file.
     """
     settings = settings_for(database_url)
+    prepared(settings)
     with _reading(file) as lines:
         result = import_openai_chat(settings, lines, datetime.fromtimestamp(file.stat().st_mtime, timezone.utc))
     if as_json:
@@ -71,7 +72,6 @@ def openai_chat_command(file: Path, database_url: str | None, as_json: bool) -> 
 def import_openai_chat(settings: Settings, lines: Iterator[bytes], recorded_at: datetime) -> ImportResult:
     """Import the conversations in `lines`. Raises `TranscriptError`, or `DatabaseError` if they could not be shipped."""
     recorder = Recorder(settings)
-    recorder.open()
     manager = build_plugin_manager(recorder)
     reader = openai_chat.Reader(recorded_at)
     result = ImportResult(settings.database_url or "")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import click
 
-from turso_hooks.cli.options import database_option, json_option, plural, print_json, settings_for
-from turso_hooks.drivers import EmbeddedDatabase, parse_database_url
-from turso_hooks.errors import DatabaseUnavailable, SettingsError
+from turso_hooks.cli.options import database_file, database_option, json_option, plural, print_json, settings_for
+from turso_hooks.drivers import EmbeddedDatabase
+from turso_hooks.errors import DatabaseUnavailable
 from turso_hooks.journal import JournalFolder
 from turso_hooks.settings import Settings
 from turso_hooks.shipping import Shipper
@@ -63,17 +63,14 @@ def drain_command(database_url: str | None, idle_s: float, as_json: bool) -> Non
 
 def drain(settings: Settings, idle_s: float = 0) -> DrainResult:
     """Ship all that has no writer any more. Raises `DatabaseError` if the database does not take it."""
-    target = parse_database_url(settings.database_url or "")
-    if target.path is None:
-        raise SettingsError(f"cannot ship to {target.name} yet: this version writes to files only (file:agents.db)")
-    folder = JournalFolder(settings.state_folder, target.name)
-    result = DrainResult(target.name)
+    path = database_file(settings)
+    folder = JournalFolder(settings.state_folder, f"file:{path}")
+    result = DrainResult(f"file:{path}")
     lock = _only_one(folder.path) if idle_s else None
     if idle_s and lock is None:
         return result
-    shipper = Shipper(EmbeddedDatabase(target.path), folder, batch_events=settings.batch_events)
+    shipper = Shipper(EmbeddedDatabase(path), folder, batch_events=settings.batch_events)
     try:
-        shipper.prepare()
         _ship_until_idle(shipper, idle_s)
     finally:
         shipper.close()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from turso_hooks.drivers import EmbeddedDatabase, parse_database_url
 from turso_hooks.errors import SettingsError
 from turso_hooks.settings import Settings, load_settings
+from turso_hooks.store import prepare_schema
 
 database_option = click.option(
     "--db", "database_url", metavar="URL", help="The database, such as file:agents.db; by default TURSO_DATABASE_URL."
@@ -23,6 +26,23 @@ def settings_for(database_url: str | None) -> Settings:
     if not settings.database_url:
         raise SettingsError("no database is named: pass --db file:agents.db or set TURSO_DATABASE_URL")
     return settings
+
+
+def database_file(settings: Settings) -> Path:
+    """The file of the database that is named. Raises `SettingsError` for a server."""
+    target = parse_database_url(settings.database_url or "")
+    if target.path is None:
+        raise SettingsError(f"cannot use {target.name} yet: this version works with files only (file:agents.db)")
+    return target.path
+
+
+def prepared(settings: Settings) -> list[int]:
+    """See to the schema before anything is sent to the database; the versions applied. Raises `DatabaseError`."""
+    database = EmbeddedDatabase(database_file(settings))
+    try:
+        return prepare_schema(database)
+    finally:
+        database.close()
 
 
 def print_json(value: Any) -> None:

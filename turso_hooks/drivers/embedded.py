@@ -124,7 +124,7 @@ class EmbeddedDatabase:
                 "open the database",
                 self.name,
                 f"it lies on a network file system ({filesystem}), where SQLite's WAL loses data",
-                "put the file on a local disk, or use a server (libsql://…)",
+                "put the file on a local disk",
             )
         mode = "ro" if self._read_only else "rwc"
         uri = f"file:{quote(str(self._path), errors='surrogateescape')}?mode={mode}"

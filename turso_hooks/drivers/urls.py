@@ -1,7 +1,7 @@
 """Database URLs: which database is meant, by which name it may be shown, and which driver it takes.
 
     file:agents.db  file:/var/lib/agents.db  file:///var/lib/agents.db      a file; relative ones to the working folder
-    libsql://…  turso://…  https://…  http://…  ws://…  wss://…             a server
+    libsql://…  turso://…  https://…  http://…  ws://…  wss://…             a server (read, but not written to yet)
 
 A file URL is percent-decoded (`%20` is a space, `%3F` a question mark).
 """
@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from turso_hooks.errors import SettingsError
 
 _REMOTE_SCHEMES = frozenset({"libsql", "turso", "https", "http", "ws", "wss"})
-_EXAMPLE = "write file:agents.db for a file, or libsql://… for a server"
+_EXAMPLE = "write for example file:agents.db"
 
 
 @dataclass(frozen=True)

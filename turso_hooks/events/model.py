@@ -69,7 +69,7 @@ class ToolResultPart(_Part, frozen=True, kw_only=True):
 Part = TextPart | ReasoningPart | FilePart | ToolCallPart | ToolResultPart
 
 if TYPE_CHECKING:
-    Content = str | Sequence[Part | Mapping[str, Any]] | None
+    Content = str | Sequence[_Part | Mapping[str, Any]] | None
 else:
     Content = Any  # parts are stored as the JSON they are: decoding them into structs first would refuse foreign ones
 

@@ -31,6 +31,9 @@ from turso_hooks.journal.framing import salt_of
 _SEGMENT_NAME = re.compile(r"(?P<writer>[0-9a-f]{32})\.(?P<index>\d{8})\.v1\.segment")
 _INBOX_NAME = re.compile(r"(?P<writer>[0-9a-f]{32})\.v1\.inbox")
 _FOREIGN_NAME = re.compile(r"[0-9a-f]{32}\.(\d{8}\.)?v\d+\.(segment|inbox)")
+_UNFINISHED_S = 60.0
+"""Creating a file takes microseconds; one that is still unfinished after a minute belongs to a process that died at it."""
+
 _OPEN_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 
 
@@ -150,6 +153,7 @@ class JournalFolder:
         Of one writer they are taken in order, and none after one that someone else holds: a writer's records are shipped in
         order, by one shipper at a time. Inboxes that nobody is appending to are sealed and taken as well.
         """
+        self._sweep()
         self._seal_inboxes()
         adopted: list[Segment] = []
         held = set(without)
@@ -197,6 +201,13 @@ class JournalFolder:
         for name in names:
             if match := pattern.fullmatch(name):
                 yield self.path / name, match
+
+    def _sweep(self) -> None:
+        """Delete what a process left that died while it was creating a file: such files are empty and have no name yet."""
+        for path in self.path.glob(".*.new"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _UNFINISHED_S:
+                    path.unlink()
 
     def _seal_inboxes(self) -> None:
         for path, match in self._matching(_INBOX_NAME):

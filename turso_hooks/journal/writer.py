@@ -24,6 +24,9 @@ from turso_hooks.journal.framing import frame
 _RETRY_S = 1.0
 """How long a refusal stands before the disk is asked again: a hook must not pay for a full one each time."""
 
+_SHARES = 64
+"""Into how many parts the journal's size is divided: each process may exceed it by one."""
+
 _write = os.write
 
 
@@ -62,7 +65,7 @@ class Writer:
         self._next_index = 1
         self._current: Segment | None = None
         self._room_bytes = 0
-        self._measured_at = float("-inf")
+        self._found_full_at = float("-inf")
         self._refusal: JournalError | None = None
         self._refused_at = float("-inf")
         self._has_begun = False
@@ -182,12 +185,18 @@ class Writer:
             self._sealed_end = (segment.index, segment.size)
 
     def _find_room(self, needed_bytes: int) -> None:
-        """Measure the folder again, at most once in a while; raises `JournalFull` if there is no room."""
+        """Measure the folder and take a share of the room; raises `JournalFull` if there is none.
+
+        Other processes write to the folder as well, so that no more than a share is taken at a time. A folder found full is
+        measured again only after a while.
+        """
         now = time.monotonic()
-        if now - self._measured_at >= _RETRY_S:
-            self._room_bytes = self._max_bytes - self.folder.used_bytes()
-            self._measured_at = now  # only now: an append that interrupts the measuring must not find it done
+        if now - self._found_full_at >= _RETRY_S:
+            free_bytes = self._max_bytes - self.folder.used_bytes()
+            self._room_bytes = min(free_bytes, max(needed_bytes, self._max_bytes // _SHARES))
         if needed_bytes > self._room_bytes:
+            if now - self._found_full_at >= _RETRY_S:
+                self._found_full_at = now
             raise JournalFull(f"the journal for {self.folder.target} holds {self._max_bytes} bytes, as many as it may")
 
     def _abandon(self) -> None:

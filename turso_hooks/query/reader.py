@@ -27,9 +27,12 @@ _SESSION_SQL = """
         parent_tool_call_id, started_at, ended_at, metadata,
         (SELECT count(*) FROM messages WHERE session_id = sessions.id) AS message_count,
         (SELECT count(*) FROM tool_executions WHERE session_id = sessions.id) AS tool_call_count,
-        max(occurred_ms, coalesce(
-            (SELECT occurred_ms FROM messages WHERE session_id = sessions.id ORDER BY sequence DESC LIMIT 1), occurred_ms
-        )) AS seen_ms
+        CASE WHEN status = 'running' THEN max(
+            occurred_ms,
+            coalesce((SELECT max(occurred_ms) FROM messages WHERE session_id = sessions.id), occurred_ms),
+            coalesce((SELECT max(occurred_ms) FROM tool_executions WHERE session_id = sessions.id), occurred_ms),
+            coalesce((SELECT max(occurred_ms) FROM model_calls WHERE session_id = sessions.id), occurred_ms)
+        ) END AS seen_ms
     FROM sessions"""
 
 _MESSAGES_SQL = """
@@ -80,7 +83,10 @@ class Reader:
         self._database.close()
 
     def list_sessions(self, *, limit: int = 50) -> list[SessionSummary]:
-        """The newest sessions, newest first. Reads as many rows as `limit`, and the index entries of what is in them."""
+        """The newest sessions, newest first.
+
+        Reads as many rows as `limit`, the index entries of what is in them, and the rows in those that are running.
+        """
         sql = f"{_SESSION_SQL} ORDER BY occurred_ms DESC, id DESC LIMIT ?"
         return [self._summary(row) for row in self._rows("list sessions", sql, (limit,))]
 

@@ -207,9 +207,7 @@ class Shipper:
                 time.sleep(0)  # lets a waiting thread of the agent run at once, not after the switch interval of 5 ms
         return self._sealed(source, records, end, events, letters, counts)
 
-    def _set_aside(
-        self, source: _Source, record: Record, end: Position, counts: Counter[str], problem: str
-    ) -> Batch:
+    def _set_aside(self, source: _Source, record: Record, end: Position, counts: Counter[str], problem: str) -> Batch:
         return self._sealed(source, [record], end, [], [DeadLetter(record.number, record.payload, problem)], counts)
 
     @staticmethod

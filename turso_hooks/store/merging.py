@@ -16,7 +16,7 @@ terminal one beats `running`, then the key); a session's status (that of its lat
 it: an old error beside a new `completed` would mislead). A session whose start was not seen takes the earliest time of
 anything in it, until a start is known.
 
-The SQL is what SQLite, libSQL and Turso's engine share: upserts, CASE, `json_object`, `json_patch`, `->>`.
+The SQL is what SQLite, libSQL and Turso's engine share: upserts, CASE, `json_object`, `json_patch`, `json_extract`.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Table:
 
     def _key(self, claim: str) -> str:
         stored = f"{self.name}.provenance"
-        return f"coalesce(CASE WHEN {stored} LIKE '{{%' THEN {stored} ->> '$.{claim}' ELSE {stored} END, '')"
+        return f"coalesce(CASE WHEN {stored} LIKE '{{%' THEN json_extract({stored}, '$.{claim}') ELSE {stored} END, '')"
 
     def _wins(self, claim: tuple[str, ...]) -> str:
         """SQL that says whether the arriving row decides this claim."""

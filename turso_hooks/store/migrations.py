@@ -130,7 +130,7 @@ _JOURNAL = Migration(
     3,
     (
         # How far each journal writer's records are in this database. `records` of the `next_number` numbers it has given
-        # out came; the difference was refused, dropped or damaged.
+        # out came; the difference was refused or damaged.
         """CREATE TABLE journal_writers (
             writer_id TEXT PRIMARY KEY, segment INTEGER NOT NULL, end_offset INTEGER NOT NULL,
             records INTEGER NOT NULL, next_number INTEGER NOT NULL, updated_at TEXT NOT NULL, finished_at TEXT)""",

@@ -172,9 +172,7 @@ def _model_call_finished(event: ModelCallFinished, born: _Born) -> _TableRow:
     return _model_call(event, born, result, _over(born, duration_ms, None, event.error))
 
 
-def _model_call(
-    event: ModelCallStarted | ModelCallFinished, born: _Born, result: tuple[Any, ...], state: _State
-) -> _TableRow:
+def _model_call(event: ModelCallStarted | ModelCallFinished, born: _Born, result: tuple[Any, ...], state: _State) -> _TableRow:
     call = (row_id_of(event), event.session_id, event.model_call_id, event.model, event.provider)
     return MODEL_CALLS, (*call, *result, _integer(event.position), to_json(event.metadata), *state, born.key)
 

@@ -98,9 +98,7 @@ TOOL_EXECUTIONS = Table(
         ("metadata",),
     ),
     required=frozenset({"tool_name"}),
-    rules=_rules(
-        started_at=_EARLIEST, occurred_ms=_EARLIEST, ended_at=_LATEST, status=_CALL_STATUS, status_key=_CALL_STATUS
-    ),
+    rules=_rules(started_at=_EARLIEST, occurred_ms=_EARLIEST, ended_at=_LATEST, status=_CALL_STATUS, status_key=_CALL_STATUS),
 )
 
 MODEL_CALLS = Table(
@@ -123,9 +121,7 @@ MODEL_CALLS = Table(
         ("position",),
         ("metadata",),
     ),
-    rules=_rules(
-        started_at=_EARLIEST, occurred_ms=_EARLIEST, ended_at=_LATEST, status=_CALL_STATUS, status_key=_CALL_STATUS
-    ),
+    rules=_rules(started_at=_EARLIEST, occurred_ms=_EARLIEST, ended_at=_LATEST, status=_CALL_STATUS, status_key=_CALL_STATUS),
 )
 
 NOTES = Table(

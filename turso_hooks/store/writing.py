@@ -49,8 +49,10 @@ _ADD_DEAD_LETTER = """
 
 _FOLD = (
     """INSERT INTO journal_writers (writer_id, segment, end_offset, records, next_number, updated_at)
-    SELECT '{all}', 0, 0, sum(records), sum(next_number), max(updated_at) FROM journal_writers
-    WHERE finished_at < ?1 HAVING count(*) > 0
+    SELECT '{all}', 0, 0, records, next_number, updated_at FROM (
+        SELECT sum(records) AS records, sum(next_number) AS next_number, max(updated_at) AS updated_at
+        FROM journal_writers WHERE finished_at < ?1)
+    WHERE records IS NOT NULL
     ON CONFLICT (writer_id) DO UPDATE SET records = journal_writers.records + excluded.records,
         next_number = journal_writers.next_number + excluded.next_number, updated_at = excluded.updated_at""",
     """INSERT INTO journal_counts (writer_id, reason, count)

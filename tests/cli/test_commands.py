@@ -1,0 +1,250 @@
+"""The command as people run it: real processes, with and without a terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from turso_hooks.events import MessageAdded, ToolCallFinished
+from turso_hooks.journal import JournalFolder
+from turso_hooks.plugin import Recorder
+from turso_hooks.settings import Settings
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Rows = Callable[..., list[tuple[object, ...]]]
+COMMANDS = ("demo", "drain", "import", "import openai-chat", "migrate", "sessions", "show")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).parent / "turso-hooks"), *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **environment}
+        )
+
+    return run
+
+
+@pytest.fixture
+def chats(tmp_path: Path) -> Path:
+    call = {"id": "c", "type": "function", "function": {"name": "ls", "arguments": "{}"}}
+    conversation = [
+        {"role": "user", "content": "look"},
+        {"role": "assistant", "content": "I will", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "a\nb"},
+    ]
+    file = tmp_path / "odd näme (1).jsonl"
+    file.write_text(json.dumps(conversation) + "\n" + json.dumps({"messages": conversation[:1]}) + "\n", encoding="utf-8")
+    return file
+
+
+def test_the_demo_shows_a_conversation_that_went_into_a_database_and_came_back(run: Run, tmp_path: Path) -> None:
+    for _ in range(2):
+        result = run("demo")
+        assert (result.returncode, result.stderr) == (0, "")
+        for said in ("A weekend in Lisbon", "✗ get_forecast", "TimeoutError", "sub-agent reviewer", "9 messages", "tokens in"):
+            assert said in result.stdout
+        assert "\x1b" not in result.stdout
+    assert (tmp_path / "turso-hooks-demo.db").exists()
+    suggested = re.findall(r"turso-hooks (show .*)", result.stdout)[0].split()
+    assert "Go to Belém early" in run(*suggested).stdout
+    assert len(run("sessions", "--db", "file:turso-hooks-demo.db").stdout.splitlines()) == 4
+
+
+def test_an_import_is_there_and_the_same_again_changes_nothing(run: Run, chats: Path, database: Path, rows: Rows) -> None:
+    tables = ("sessions", "messages", "tool_executions")
+    before = None
+    for _ in range(2):
+        result = run("import", "openai-chat", str(chats), "--db", f"file:{database}")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert "2 sessions, 4 messages and 1 tool call are in" in result.stdout
+        after = [rows(f"SELECT * FROM {table} ORDER BY id") for table in tables]
+        assert before in {None, str(after)}
+        before = str(after)
+    assert rows("SELECT tool_name, status, output FROM tool_executions") == [("ls", "completed", '"a\\nb"')]
+    result = run("import", "openai-chat", str(chats), "--json", "--db", f"file:{database}")
+    assert json.loads(result.stdout)["messages"] == 4
+
+
+def test_a_bad_line_is_named_by_number_and_the_rest_is_imported(run: Run, chats: Path, database: Path, rows: Rows) -> None:
+    chats.write_text(chats.read_text(encoding="utf-8") + "rubbish\n[7]\n", encoding="utf-8")
+    result = run("import", "openai-chat", str(chats), "--db", f"file:{database}")
+    assert result.returncode == 1
+    assert f"{chats}: line 3: it is not JSON" in result.stderr
+    assert f"{chats}: line 4: a conversation is" in result.stderr
+    assert rows("SELECT count(*) FROM sessions") == [(2,)]
+
+
+def test_the_real_conversations_are_all_there(run: Run, shared_data: Path, database: Path, rows: Rows) -> None:
+    file = shared_data / "tau-bench-airline-gpt-4o.jsonl"
+    dumps = []
+    for _ in range(2):
+        assert run("import", "openai-chat", str(file), "--db", f"file:{database}").returncode == 0
+        counted = [rows(f"SELECT count(*) FROM {table}")[0][0] for table in ("sessions", "messages", "tool_executions")]
+        assert counted == [100, 2658, 572]
+        dumps.append([rows(f"SELECT * FROM {table} ORDER BY id") for table in ("sessions", "messages", "tool_executions")])
+    assert dumps[0] == dumps[1]
+    assert rows("SELECT DISTINCT status FROM sessions UNION SELECT DISTINCT status FROM tool_executions") == [("completed",)]
+    expected = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        messages = json.loads(line)["messages"]
+        expected += [message["content"] for message in messages if message["role"] == "tool"]
+    found = [json.loads(str(row[0])) for row in rows("SELECT output FROM tool_executions")]
+    assert sorted(found) == sorted(expected)
+    paired = rows(
+        "SELECT count(*) FROM tool_executions t JOIN messages a ON a.id = t.message_id JOIN messages r "
+        "ON r.session_id = t.session_id AND r.position = a.position + 1 AND r.role = 'tool' AND r.tool_output = t.output"
+    )
+    assert paired == [(572,)]
+
+
+def test_help_is_there_for_every_command(run: Run) -> None:
+    for command in COMMANDS:
+        result = run(*command.split(), "--help")
+        assert result.returncode == 0
+        assert "Usage: turso-hooks" in result.stdout
+    assert "turso-hooks demo" in run("--help").stdout
+    assert run("--version").stdout.startswith("turso-hooks 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "said"),
+    [
+        (["sessions"], {}, 2, "pass --db file:agents.db or set TURSO_DATABASE_URL"),
+        (["sessions", "--db", "agents.db"], {}, 2, "did you mean file:agents.db?"),
+        (["sessions", "--db", "file:none.db"], {}, 1, "cannot list sessions"),
+        (["sessions"], {"TURSO_DATABASE_URL": "libsql://x.turso.io"}, 2, "files only"),
+        (["show", "x", "--db", "file:none.db"], {}, 1, "cannot find a session"),
+        (["show"], {}, 2, "Missing argument 'SESSION_ID'"),
+        (["nonsense"], {}, 2, "No such command 'nonsense'"),
+        (["import", "openai-chat", "none.json", "--db", "file:a.db"], {}, 2, "does not exist"),
+        (["import", "openai-chat", "conftest.json", "--db", "nothing"], {}, 2, "does not exist"),
+        (["migrate", "--db", "file:no/such/folder.db"], {}, 1, "check that the folder"),
+        (["drain", "--db", "file:a.db"], {"TURSO_HOOKS_BATCH_EVENTS": "0"}, 2, "TURSO_HOOKS_BATCH_EVENTS must be"),
+        (["demo", "--db", "file:no/such/folder.db"], {}, 1, "check that the folder"),
+    ],
+)
+def test_what_goes_wrong_says_what_to_type_next(
+    run: Run, arguments: list[str], environment: dict[str, str], code: int, said: str
+) -> None:
+    result = run(*arguments, **environment)
+    assert result.returncode == code
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_import_to_nowhere_is_refused_before_it_begins(run: Run, chats: Path) -> None:
+    result = run("import", "openai-chat", str(chats), "--db", "agents.db")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "did you mean" in result.stderr
+
+
+def test_migrate_makes_a_database_and_says_which_version(run: Run) -> None:
+    assert "version 3 now (applied: 1, 2, 3)" in run("migrate", "--db", "file:new.db").stdout
+    assert "already" in run("migrate", "--db", "file:new.db").stdout
+    assert json.loads(run("migrate", "--json", "--db", "file:new.db").stdout)["applied"] == []
+
+
+def test_sessions_and_show_print_json_for_programs(run: Run, recorder: Recorder, database: Path) -> None:
+    recorder.record(MessageAdded(session_id="s\n1", role="user", content="x\x1b[31m"))
+    recorder.record(ToolCallFinished(session_id="s\n1", tool_name="t", output={"a": [1]}))
+    recorder.close(10)
+    url = f"file:{database}"
+    (session,) = json.loads(run("sessions", "--json", "--db", url).stdout)
+    assert (session["session_id"], session["message_count"], session["tool_call_count"]) == ("s\n1", 1, 1)
+    shown = json.loads(run("show", "s", "--json", "--db", url).stdout)
+    assert shown["tool_calls"][0]["output"] == {"a": [1]}
+    assert "\x1b" not in run("show", "s", "--db", url).stdout
+    assert len(run("sessions", "--db", url).stdout.splitlines()) == 1
+    assert run("sessions", "--db", url, PYTHONIOENCODING="ascii").returncode == 0
+
+
+def test_long_outputs_are_cut_unless_all_of_them_is_asked_for(run: Run, recorder: Recorder, database: Path) -> None:
+    recorder.record(ToolCallFinished(session_id="s", tool_name="t", output="\n".join(map(str, range(100)))))
+    recorder.close(10)
+    assert "--full" in run("show", "s", "--db", f"file:{database}").stdout
+    whole = run("show", "s", "--full", "--db", f"file:{database}").stdout
+    assert "--full" not in whole
+    assert "99" in whole
+
+
+def test_a_reader_that_has_enough_is_no_error(run: Run, chats: Path, database: Path, tmp_path: Path) -> None:
+    run("import", "openai-chat", str(chats), "--db", f"file:{database}")
+    command = f"{Path(sys.executable).parent / 'turso-hooks'} sessions --json --db file:{database} | head -c 1"
+    result = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert (result.stdout, result.stderr) == ("[", "")
+
+
+def test_on_a_terminal_there_are_colours_and_a_progress_bar(chats: Path, database: Path) -> None:
+    def in_terminal(*arguments: str) -> str:
+        child, terminal = pty.fork()
+        if child == 0:
+            os.execv(sys.executable, [sys.executable, "-m", "turso_hooks.cli.main", *arguments])
+        output = b""
+        while select.select([terminal], [], [], 30)[0]:
+            try:
+                output += os.read(terminal, 65536)
+            except OSError:  # the terminal of a process that is gone
+                break
+        os.waitpid(child, 0)
+        os.close(terminal)
+        return output.decode()
+
+    assert "100%" in in_terminal("import", "openai-chat", str(chats), "--db", f"file:{database}")
+    assert "\x1b[" in in_terminal("sessions", "--db", f"file:{database}")
+
+
+def test_drain_ships_what_a_dead_process_left_and_says_what_it_left_alone(
+    run: Run, database: Path, settings: Settings, rows: Rows, child: Callable[..., subprocess.Popen[str]]
+) -> None:
+    code = """
+        import os, turso_hooks
+        hook = turso_hooks.get_plugin_manager().hook
+        hook.message_added(event=turso_hooks.MessageAdded(session_id="s", role="user", content="x"))
+        os._exit(0)
+        """
+    child(code, TURSO_HOOKS_SHIP_INTERVAL_S="60").communicate(timeout=30)
+    folder = JournalFolder(settings.state_folder, f"file:{database}")
+    (folder.path / f"{'0' * 32}.00000001.v9.segment").write_bytes(b"x")
+    result = run("drain", "--db", f"file:{database}")
+    assert result.returncode == 0
+    assert "1 event shipped" in result.stdout
+    assert "written by another version" in result.stderr
+    assert rows("SELECT content FROM messages") == [("x",)]
+    assert "0 events shipped" in run("drain", "--idle", "0.1", "--db", f"file:{database}").stdout
+
+
+def is_held(lock: Path) -> bool:
+    if not lock.exists():
+        return False
+    with lock.open("rb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_only_one_drain_waits(run: Run, database: Path) -> None:
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "turso_hooks.cli.main", "drain", "--idle", "30", "--db", f"file:{database}"], env=os.environ
+    )
+    lock = JournalFolder(Path(os.environ["TURSO_HOOKS_STATE_FOLDER"]), f"file:{database}").path / "drain.lock"
+    while not is_held(lock):
+        assert waiting.poll() is None
+    assert "0 events" in run("drain", "--idle", "30", "--db", f"file:{database}").stdout
+    waiting.terminate()
+    waiting.wait()
