@@ -80,6 +80,7 @@ def test_what_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
         connect_sync("libsql://x.turso.io")
     with pytest.raises(DatabaseUnusable, match="the file is there"):
         connect_sync(f"file:{tmp_path}/none.db").list_sessions()
-    EmbeddedDatabase(tmp_path / "empty.db").execute("CREATE TABLE t (x)")
-    with pytest.raises(DatabaseUnusable, match="run: turso-hooks migrate"):
-        connect_sync(f"file:{tmp_path}/empty.db").list_sessions()
+    with EmbeddedDatabase(tmp_path / "empty.db") as empty:
+        empty.execute("CREATE TABLE t (x)")
+    with connect_sync(f"file:{tmp_path}/empty.db") as reader, pytest.raises(DatabaseUnusable, match="run: turso-hooks migrate"):
+        reader.list_sessions()

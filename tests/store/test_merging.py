@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -64,8 +66,10 @@ class Store:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path)
+    yield made
+    made.database.close()
 
 
 moments = st.integers(0, 6).map(lambda n: START + timedelta(seconds=n))
@@ -97,8 +101,10 @@ one_event = st.one_of(
 @settings(max_examples=150)
 @given(st.lists(one_event, max_size=14), st.data())
 def test_any_order_and_any_repetition_gives_the_same_rows(events: list[Event], data: st.DataObject) -> None:
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-        first, second = Store(Path(one)), Store(Path(two))
+    with ExitStack() as stack:
+        first, second = (Store(Path(stack.enter_context(tempfile.TemporaryDirectory()))) for _ in range(2))
+        stack.enter_context(first.database)
+        stack.enter_context(second.database)
         if events:
             first.write(*events)
         shuffled = data.draw(
@@ -109,8 +115,6 @@ def test_any_order_and_any_repetition_gives_the_same_rows(events: list[Event], d
             second.write(*shuffled[:size])
             shuffled = shuffled[size:]
         assert first.everything() == second.everything()
-        first.database.close()
-        second.database.close()
 
 
 def test_known_beats_unknown_then_rank_then_time_then_id(store: Store) -> None:

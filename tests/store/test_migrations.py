@@ -78,7 +78,8 @@ def original(database: Path, shared_data: Path) -> Path:
 
 
 def test_version_1_is_the_originals_to_the_letter(database: Path, rows: Rows) -> None:
-    prepare_schema(EmbeddedDatabase(database))
+    with EmbeddedDatabase(database) as opened:
+        prepare_schema(opened)
     for table, columns in VERSION_1.items():
         found = rows(f"SELECT name || ' ' || type || ' ' || \"notnull\" || ' ' || pk FROM pragma_table_info('{table}')")
         assert [row[0] for row in found][: len(columns)] == columns
@@ -150,7 +151,8 @@ def test_no_row_of_the_original_is_lost_or_changed(original: Path, rows: Rows) -
 
 
 def test_the_originals_times_of_both_forms_sort_with_ours(original: Path, rows: Rows) -> None:
-    prepare_schema(EmbeddedDatabase(original))
+    with EmbeddedDatabase(original) as opened:
+        prepare_schema(opened)
     assert rows("SELECT DISTINCT occurred_ms FROM tool_executions ORDER BY 1") == [(1766399465120,), (1766399520000,)]
     assert rows("SELECT occurred_ms FROM sessions ORDER BY 1") == [(1766399400000,), (1766401330000,), (1766477700000,)]
 

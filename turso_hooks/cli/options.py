@@ -38,11 +38,8 @@ def database_file(settings: Settings) -> Path:
 
 def prepared(settings: Settings) -> list[int]:
     """See to the schema before anything is sent to the database; the versions applied. Raises `DatabaseError`."""
-    database = EmbeddedDatabase(database_file(settings))
-    try:
+    with EmbeddedDatabase(database_file(settings)) as database:
         return prepare_schema(database)
-    finally:
-        database.close()
 
 
 def print_json(value: Any) -> None:

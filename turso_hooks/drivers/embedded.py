@@ -22,6 +22,9 @@ from turso_hooks.errors import DatabaseError, DatabaseUnavailable, DatabaseUnusa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
+
+    from typing_extensions import Self
 
 _POLL_S = 0.01
 """Between attempts to switch to WAL, for which SQLite does not always wait by itself."""
@@ -57,6 +60,14 @@ class EmbeddedDatabase:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
+
+    def __enter__(self) -> Self:
+        """Nothing is opened before it is used."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the connection."""
+        self.close()
 
     def execute(self, sql: str, arguments: Sequence[Any] | dict[str, Any] = (), *, operation: str = "read") -> Rows:
         """Run one statement by itself and return its rows. Raises a `DatabaseError` that names `operation`."""
