@@ -26,7 +26,7 @@ def test_a_session_is_logged_from_start_to_end(log: ConversationLogger, recorder
         log.log_note(session_id, "compaction", {"kept": 3})
         with log.model_call(session_id) as call:
             call.usage, call.finish_reason, call.cost_usd = Usage(input=10, output=2), "stop", 0.01
-    assert recorder.flush(10).is_complete
+    assert recorder.flush(30).is_complete
     assert rows("SELECT id, agent_type, model, provider, title, status FROM sessions") == [
         (session_id, "planner", "m", "p", "t", "completed")
     ]
@@ -45,7 +45,7 @@ def test_what_goes_wrong_is_recorded_and_goes_on_its_way(log: ConversationLogger
         raise ValueError("boom")
     with pytest.raises(ValueError, match="quota"), log.model_call("s", model_call_id="m"):
         raise ValueError("quota")
-    assert recorder.flush(10).is_complete
+    assert recorder.flush(30).is_complete
     assert rows("SELECT status, error FROM tool_executions") == [("error", "ValueError: boom")]
     assert rows("SELECT status, error FROM model_calls") == [("error", "ValueError: quota")]
     assert rows("SELECT status, error_message FROM sessions") == [("error", "ValueError: boom")]
@@ -64,7 +64,7 @@ def test_being_cancelled_is_no_error(log: ConversationLogger, recorder: Recorder
             await task
 
     asyncio.run(cancel())
-    assert recorder.flush(10).is_complete
+    assert recorder.flush(30).is_complete
     assert rows("SELECT status FROM sessions UNION ALL SELECT status FROM tool_executions") == [("cancelled",), ("cancelled",)]
 
 
@@ -75,7 +75,7 @@ def test_an_exception_whose_text_raises_is_named_all_the_same(log: ConversationL
 
     with pytest.raises(Mute), log.tool_call("s", "bash"):
         raise Mute
-    assert recorder.flush(10).is_complete
+    assert recorder.flush(30).is_complete
     assert rows("SELECT error FROM tool_executions") == [("Mute",)]
 
 

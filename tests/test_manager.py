@@ -29,7 +29,7 @@ def say(manager: PluginManager, content: str) -> None:
 
 
 def kept(recorder: Recorder, rows: Rows) -> list[object]:
-    assert recorder.flush(10).is_complete
+    assert recorder.flush(30).is_complete
     return [row[0] for row in rows("SELECT content FROM messages ORDER BY sequence")]
 
 

@@ -46,7 +46,7 @@ def test_with_a_bare_plugin_manager_an_event_is_kept_all_the_same(recorder: Reco
     manager.add_hookspecs(hookspecs)
     manager.register(recorder)
     manager.hook.message_added(event=message("bare"))
-    assert recorder.flush(10).is_complete
+    assert recorder.flush(30).is_complete
     assert contents(rows) == ["bare"]
 
 
@@ -98,7 +98,7 @@ def test_a_log_handler_that_raises_does_not_reach_the_agent(monkeypatch: pytest.
 def test_what_is_no_event_does_not_raise_and_is_seen(thing: Any, recorder: Recorder, rows: Rows) -> None:
     recorder.record(thing)
     recorder.record(message())
-    result = recorder.flush(10)
+    result = recorder.flush(30)
     assert contents(rows) == ["x"]
     assert result.dead_letters + sum(result.counts.values()) >= 1
 
@@ -107,7 +107,7 @@ def test_what_had_to_be_rewritten_or_cut_is_counted_here_and_in_the_database(set
     recorder = Recorder(Settings(**{**vars(settings), "max_event_bytes": 4096}))
     recorder.record(message(metadata=object()))
     recorder.record(message("é" * 10_000))
-    result = recorder.close(10)
+    result = recorder.close(30)
     assert result.counts == {"rewritten": 1, "cut": 1}
     assert rows("SELECT reason, count FROM journal_counts ORDER BY 1") == [("cut", 1), ("rewritten", 1)]
     assert str(contents(rows)[1]).endswith("of 20000 bytes]")
@@ -134,7 +134,7 @@ def test_a_full_journal_refuses_counts_and_never_raises(settings: Settings, data
 
 def test_a_locked_database_holds_up_no_hook_and_loses_nothing(recorder: Recorder, database: Path, rows: Rows) -> None:
     recorder.record(message("before"))
-    assert recorder.flush(10).is_complete
+    assert recorder.flush(30).is_complete
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         for n in range(1000):
@@ -165,7 +165,7 @@ def test_events_of_threads_tasks_and_signal_handlers_are_all_there(recorder: Rec
     for thread in threads:
         thread.join()
     signal.signal(signal.SIGUSR1, before)
-    assert recorder.flush(10).is_complete
+    assert recorder.flush(30).is_complete
     found = contents(rows)
     assert len(found) == 3 * 200 + 50 + found.count("signal")
     assert found.count("signal") >= 1
@@ -178,14 +178,14 @@ def test_a_finalizer_may_log(recorder: Recorder, rows: Rows) -> None:
 
     for _ in range(10):
         Agent()
-    assert recorder.flush(10).is_complete
+    assert recorder.flush(30).is_complete
     assert contents(rows) == ["finalizer"] * 10
 
 
 def test_after_close_an_event_starts_everything_anew(recorder: Recorder, rows: Rows) -> None:
     for n in range(3):
         recorder.record(message(str(n)))
-        assert recorder.close(10).is_complete
+        assert recorder.close(30).is_complete
     assert contents(rows) == ["0", "1", "2"]
     assert rows("SELECT count(*), count(finished_at) FROM journal_writers") == [(3, 3)]
 
@@ -203,28 +203,28 @@ def test_logging_while_another_thread_closes_loses_nothing(recorder: Recorder, r
     while not done.is_set():
         recorder.close(5)
     thread.join()
-    assert recorder.close(10).is_complete
+    assert recorder.close(30).is_complete
     assert sorted(contents(rows), key=lambda text: int(str(text))) == [str(n) for n in range(3000)]
 
 
 def test_the_functions_of_the_package_flush_and_close_every_recorder(recorder: Recorder, rows: Rows) -> None:
     recorder.record(message())
-    assert flush(10).is_complete
+    assert flush(30).is_complete
     recorder.record(SessionStarted(session_id="s"))
-    assert close(10).is_complete
+    assert close(30).is_complete
     assert contents(rows) == ["x"]
 
 
 def test_a_forked_child_logs_on_its_own(recorder: Recorder, rows: Rows) -> None:
     recorder.record(message("parent before"))
-    assert recorder.flush(10).is_complete
+    assert recorder.flush(30).is_complete
     child = os.fork()
     if child == 0:
         recorder.record(message("child"))
-        os._exit(0 if recorder.flush(10).is_complete else 1)
+        os._exit(0 if recorder.flush(30).is_complete else 1)
     assert os.waitpid(child, 0)[1] == 0
     recorder.record(message("parent after"))
-    assert recorder.flush(10).is_complete
+    assert recorder.flush(30).is_complete
     assert sorted(map(str, contents(rows))) == ["child", "parent after", "parent before"]
 
 
@@ -236,7 +236,7 @@ def test_a_child_that_exits_at_once_leaves_its_events_for_others(settings: Setti
         recorder.record(message("child"))
         os._exit(0)
     os.waitpid(child, 0)
-    recorder.close(10)
+    recorder.close(30)
     drain(settings)
     assert sorted(map(str, contents(rows))) == ["child", "parent"]
 
@@ -249,5 +249,5 @@ def test_events_are_redacted_before_anything_is_written(recorder: Recorder, tmp_
     recorder.record(message("secret"))
     journal = b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*.segment"))
     assert b"secret" not in journal
-    assert recorder.close(10).is_complete
+    assert recorder.close(30).is_complete
     assert contents(rows) == ["[hidden]"]

@@ -159,7 +159,7 @@ def test_migrate_makes_a_database_and_says_which_version(run: Run) -> None:
 def test_sessions_and_show_print_json_for_programs(run: Run, recorder: Recorder, database: Path) -> None:
     recorder.record(MessageAdded(session_id="s\n1", role="user", content="x\x1b[31m"))
     recorder.record(ToolCallFinished(session_id="s\n1", tool_name="t", output={"a": [1]}))
-    recorder.close(10)
+    recorder.close(30)
     url = f"file:{database}"
     (session,) = json.loads(run("sessions", "--json", "--db", url).stdout)
     assert (session["session_id"], session["message_count"], session["tool_call_count"]) == ("s\n1", 1, 1)
@@ -172,7 +172,7 @@ def test_sessions_and_show_print_json_for_programs(run: Run, recorder: Recorder,
 
 def test_long_outputs_are_cut_unless_all_of_them_is_asked_for(run: Run, recorder: Recorder, database: Path) -> None:
     recorder.record(ToolCallFinished(session_id="s", tool_name="t", output="\n".join(map(str, range(100)))))
-    recorder.close(10)
+    recorder.close(30)
     assert "--full" in run("show", "s", "--db", f"file:{database}").stdout
     whole = run("show", "s", "--full", "--db", f"file:{database}").stdout
     assert "--full" not in whole

@@ -94,7 +94,7 @@ def test_every_python_block_runs(name: str, code: str, database: Path, tmp_path:
 
     maker = Recorder(Settings(database_url=f"file:{tmp_path}/agents.db", state_folder=tmp_path / "other"))
     maker.record(SessionStarted(session_id="greeting-1"))
-    maker.close(10)
+    maker.close(30)
     environment = {**os.environ, "TURSO_DATABASE_URL": f"file:{tmp_path}/agents.db"}
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

@@ -15,7 +15,7 @@ from turso_hooks.query import Reader, connect_sync
 @pytest.fixture
 def reader(database: Path, recorder: Recorder) -> Reader:
     recorder.record(SessionStarted(session_id="made", agent_type="first"))
-    assert recorder.flush(10).is_complete
+    assert recorder.flush(30).is_complete
     return connect_sync(f"file:{database}")
 
 
@@ -26,7 +26,7 @@ def test_a_conversation_is_read_in_the_order_of_time_then_position_then_id(reade
         recorder.record(
             MessageAdded(session_id="s", role="user", content=name, message_id=name, position=position, occurred_at=when)
         )
-    recorder.flush(10)
+    recorder.flush(30)
     assert [message.content for message in reader.get_session("s").messages] == ["a", "b", "c", "d"]
     assert reader.get_session("s").messages[0].occurred_at == at
     reader.close()
@@ -35,7 +35,7 @@ def test_a_conversation_is_read_in_the_order_of_time_then_position_then_id(reade
 def test_json_comes_back_as_values_and_parts_as_they_were(reader: Reader, recorder: Recorder) -> None:
     recorder.record(MessageAdded(session_id="s", role="user", content=[TextPart(text="t")], metadata={"a": [1]}))
     recorder.record(ToolCallFinished(session_id="s", tool_name="t", input={"x": None}, output="text"))
-    recorder.flush(10)
+    recorder.flush(30)
     found = reader.get_session("s")
     assert (found.messages[0].parts, found.messages[0].metadata) == ([{"type": "text", "text": "t"}], {"a": [1]})
     assert (found.tool_calls[0].input, found.tool_calls[0].output) == ({"x": None}, "text")
@@ -45,7 +45,7 @@ def test_json_comes_back_as_values_and_parts_as_they_were(reader: Reader, record
 def test_sub_agents_are_inside_even_if_one_claims_to_be_its_own_ancestor(reader: Reader, recorder: Recorder) -> None:
     recorder.record(SessionStarted(session_id="a", parent_session_id="b"))
     recorder.record(SessionStarted(session_id="b", parent_session_id="a"))
-    recorder.flush(10)
+    recorder.flush(30)
     found = reader.get_session("a")
     assert [child.session.session_id for child in found.children] == ["b"]
     assert found.children[0].children == []
@@ -55,7 +55,7 @@ def test_sub_agents_are_inside_even_if_one_claims_to_be_its_own_ancestor(reader:
 def test_the_beginning_of_an_id_is_enough_if_it_fits_one(reader: Reader, recorder: Recorder) -> None:
     for session_id in ("abc1", "abc2", "abc"):
         recorder.record(SessionStarted(session_id=session_id))
-    recorder.flush(10)
+    recorder.flush(30)
     assert reader.get_session("mad").session.session_id == "made"
     assert reader.get_session("abc").session.session_id == "abc"
     with pytest.raises(SessionNotFound, match=r"several.*abc, abc1, abc2; write more"):

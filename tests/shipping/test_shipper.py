@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -156,6 +157,30 @@ def test_a_database_that_was_deleted_is_made_anew_with_what_the_journal_still_ho
         pass
     assert rows("SELECT count(*) FROM sessions WHERE start_known") == [(1,)]
     assert rows("SELECT count(*) FROM messages") == [(1,)]
+
+
+def test_a_segment_that_is_appended_to_and_closed_while_it_is_read_is_not_deleted_unread(
+    make: Callable[..., Shipper], writer: Writer, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipper = make(writer=writer)
+    writer.append(message(1))
+    shipper.ship_own()
+    real = os.fstat
+
+    def fstat_and_meanwhile(fd: int) -> os.stat_result:
+        status = real(fd)
+        monkeypatch.setattr(os, "fstat", real)
+        writer.append(message(2))
+        writer.seal()
+        return status
+
+    monkeypatch.setattr(os, "fstat", fstat_and_meanwhile)
+    while shipper.ship_own():
+        pass
+    while shipper.ship_own():
+        pass
+    assert rows("SELECT content FROM messages ORDER BY sequence") == [("1",), ("2",)]
+    assert writer.segments() == []
 
 
 def test_pauses_grow_to_a_bound_and_are_random() -> None:

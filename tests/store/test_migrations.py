@@ -163,7 +163,7 @@ def test_the_original_goes_on_writing_beside_us(original: Path, rows: Rows, reco
     at = datetime.fromisoformat
     recorder.record(SessionStarted(session_id="ours", occurred_at=at("2025-12-23T09:00:00+00:00"), model="m"))
     recorder.record(MessageAdded(session_id="ours", role="user", content="x", occurred_at=at("2025-12-23T09:00:00.500+00:00")))
-    assert recorder.flush(10).is_complete
+    assert recorder.flush(30).is_complete
     with closing(sqlite3.connect(original)) as theirs:
         theirs.execute(
             "INSERT INTO sessions (id, agent_type, model, started_at) VALUES ('theirs', 'linear', 'gpt', '2025-12-23 10:00:00')"

@@ -22,16 +22,21 @@ class Slice:
     end: int
     is_exhausted: bool
     """There is nothing more to be had from the segment at this moment."""
+    is_last: bool
+    """Nor will there ever be: it was closed for appending before it was read, and all of it is accounted for."""
 
 
 def read_slice(segment: Segment, offset: int, *, max_records: int) -> Slice:
     """Read up to `max_records` records from `offset` on. An unfinished record at the end of a growing segment waits."""
+    # Asked before reading: a segment that is appended to and closed in the meantime must not pass for read to its end.
+    is_final = segment.is_final
     data = os.pread(segment.fd, SLICE_BYTES, offset)
     whole = expected_end(data, segment.salt)
     if whole is not None and whole > len(data) == SLICE_BYTES:
         data = os.pread(segment.fd, whole + HEADER_BYTES, offset)
     is_at_end = offset + len(data) >= os.fstat(segment.fd).st_size
-    found = scan(data, segment.salt, is_final=segment.is_final and is_at_end, max_records=max_records)
+    found = scan(data, segment.salt, is_final=is_final and is_at_end, max_records=max_records)
     records = [Record(r.number, r.payload, offset + r.start, offset + r.end) for r in found.records]
     is_exhausted = is_at_end and (found.end == len(data) or len(records) < max_records)
-    return Slice(records, found.damages, offset + found.end, is_exhausted)
+    is_last = is_final and is_at_end and found.end == len(data)
+    return Slice(records, found.damages, offset + found.end, is_exhausted, is_last)

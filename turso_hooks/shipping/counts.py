@@ -8,6 +8,7 @@ found while shipping: `damaged` (stretches of the journal), `dead_letter`.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter, deque
 from contextlib import suppress
 from typing import Any
@@ -38,6 +39,8 @@ class Counts:
         self._total: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
         self._is_folding = False
+        self.telling = threading.RLock()
+        """Held while counts are told, so that no two threads tell the same ones."""
 
     def add(self, reason: str, number: int = 1) -> None:
         """Count `number` more for `reason`."""

@@ -155,7 +155,7 @@ class Shipper:
                     end = Position(segment.index, found.end)
                     self._write(source, found.records, end, Counter(damaged=found.damages) if found.damages else Counter())
                     return True
-                if not (segment.is_final and found.is_exhausted):
+                if not found.is_last:
                     return False
             discard(segment)
         return False

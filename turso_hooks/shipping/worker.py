@@ -87,14 +87,17 @@ class Worker:
 
         `is_last` says that the writer is about to be retired: what is counted later is another worker's to tell.
         """
-        untold = self._counts.untold()
-        if untold and not self._has_told_last:
-            try:
-                self._writer.append(encode_tally(untold))
-            except JournalError:
-                return  # it is counted already, and told once there is room
-            self._counts.mark_told(untold)
-        self._has_told_last = self._has_told_last or is_last
+        with self._counts.telling:
+            if self._has_told_last:
+                return
+            self._has_told_last = is_last
+            untold = self._counts.untold()
+            if untold:
+                try:
+                    self._writer.append(encode_tally(untold))
+                except JournalError:
+                    return  # it is counted already, and told once there is room
+                self._counts.mark_told(untold)
 
     def _run(self) -> None:
         while not self._is_stopping:
