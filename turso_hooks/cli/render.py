@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import click
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
@@ -21,6 +22,9 @@ _INDENT = (0, 0, 0, 2)
 _SHOWN_LINES, _SHOWN_CHARS = 12, 2000
 """How much of a tool's input or output is shown unless all of it is asked for."""
 
+_PIPE_COLUMNS = 10_000
+"""Wide enough for any line: who reads a pipe breaks lines as they like."""
+
 _MINUTES_FROM_S = 120
 """From here on a duration is shown as hours, minutes, seconds."""
 
@@ -29,12 +33,16 @@ _STATUS_STYLES = {"completed": "green", "error": "red", "cancelled": "yellow", "
 _ROLE_STYLES = {"user": "bold cyan", "assistant": "bold green", "system": "bold magenta"}
 
 
-def console() -> Console:
-    """Where to print: the terminal at its width, or a pipe without colours and without breaking lines."""
-    chosen = Console(highlight=False, soft_wrap=False)
-    if not chosen.is_terminal:
-        chosen = Console(highlight=False, width=10_000, no_color=True)
-    return chosen
+def show(rendered: RenderableType) -> None:
+    """Print to the terminal at its width; to a pipe without colours, broken lines and the blanks that fill a line."""
+    terminal = Console(highlight=False)
+    if terminal.is_terminal:
+        terminal.print(rendered)
+        return
+    pipe = Console(highlight=False, width=_PIPE_COLUMNS, no_color=True)
+    with pipe.capture() as captured:
+        pipe.print(rendered)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def visible(text: str) -> str:
@@ -48,9 +56,9 @@ def render_conversation(conversation: Conversation, *, is_whole: bool) -> Render
     return Group(header, Text(), *_body(conversation, is_whole=is_whole))
 
 
-def sessions_table(sessions: list[SessionSummary], *, is_terminal: bool) -> Table:
+def sessions_table(sessions: list[SessionSummary]) -> Table:
     """Sessions, one a line."""
-    table = Table(box=None, pad_edge=False, show_header=is_terminal, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("started", "session", "agent", "model", "status"):
         table.add_column(column, no_wrap=True, overflow="ellipsis")
     for column in ("messages", "tools"):

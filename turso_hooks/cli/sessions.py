@@ -27,7 +27,7 @@ def sessions_command(database_url: str | None, limit: int, as_json: bool) -> Non
     if not sessions:
         click.echo("no conversation has been logged yet; to make one: turso-hooks demo", err=True)
     elif is_terminal():
-        render.console().print(render.sessions_table(sessions, is_terminal=True))
+        render.show(render.sessions_table(sessions))
     else:
         for session in sessions:
             click.echo(render.session_line(session))
@@ -52,4 +52,4 @@ def print_conversation(conversation: Conversation, *, is_whole: bool) -> None:
     """Print a conversation for people."""
     from turso_hooks.cli import render  # noqa: PLC0415  # rich costs 50 ms and --json does without
 
-    render.console().print(render.render_conversation(conversation, is_whole=is_whole))
+    render.show(render.render_conversation(conversation, is_whole=is_whole))

@@ -30,7 +30,7 @@ def parse_database_url(url: str) -> DatabaseTarget:
     """Read a database URL; a relative file is made absolute now. Raises `SettingsError` with what to write instead."""
     scheme, colon, rest = url.partition(":")
     if not colon or len(scheme) == 1:
-        raise SettingsError(f"the database URL {_shown(url)!r} has no scheme: {_EXAMPLE}; did you mean file:{_shown(url)}?")
+        raise SettingsError(f"the database URL {_shown(url)!r} has no scheme: did you mean file:{_shown(url)}?")
     if scheme.lower() == "file":
         return _file_target(url, rest)
     if scheme.lower() in _REMOTE_SCHEMES:

@@ -49,8 +49,7 @@ class Pipeline:
     def __init__(self, settings: Settings, target: DatabaseTarget, counts: Counts) -> None:
         if target.path is None:
             raise SettingsError(
-                f"conversations cannot be kept in {target.name} yet: this version writes to files only; "
-                "write TURSO_DATABASE_URL=file:agents.db"
+                f"{target.name} is a server, and this version writes to files only: write TURSO_DATABASE_URL=file:agents.db"
             )
         self.settings = settings
         self.counts = counts
