@@ -3,7 +3,7 @@
 What pluggy does (1.5 to 1.7, tried) and this changes: it calls the last registered plugin first, stops at the first that
 raises and hands the exception to the caller; it lets a wrapper stand around everybody else; it stops loading entry points at
 the first broken one. Here the recorder is always called first, whatever another plugin raises is counted, reported once and
-swallowed, wrappers of event hooks are refused, and entry points are loaded one by one.
+swallowed (but not `SystemExit` and `KeyboardInterrupt`: a signal handler of the agent's may raise them anywhere), wrappers of event hooks are refused, and entry points are loaded one by one.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class PluginManager(pluggy.PluginManager):
         for plugin_name, redactor in self._redactors:
             try:
                 kept = redactor(kept)
-            except (Exception, SystemExit) as error:  # noqa: BLE001  # another's code; keeping the event might leak
+            except Exception as error:  # noqa: BLE001  # another's code; keeping the event would leak what it should hide
                 self._redactor_failed(plugin_name, f"it raised {error!r}")
                 return None
             if kept is None:
@@ -154,7 +154,7 @@ class PluginManager(pluggy.PluginManager):
         def guarded(*arguments: object) -> None:
             try:
                 function(*arguments)
-            except (Exception, SystemExit) as error:  # noqa: BLE001  # another's code must not end or disturb the agent
+            except Exception as error:  # noqa: BLE001  # another's code must not disturb the agent
                 self._report(name, f"its hook raised {error!r}")
 
         return guarded

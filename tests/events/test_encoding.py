@@ -61,6 +61,17 @@ class Nasty:
         raise RuntimeError("no")
 
 
+class NastyKind(type):
+    @property
+    def __module__(cls) -> str:  # type: ignore[override]
+        raise RuntimeError("no")
+
+
+class NastyThing(metaclass=NastyKind):
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
 class NastyDict(UserDict[str, Any]):
     def items(self) -> Any:
         raise RuntimeError("no")
@@ -120,6 +131,7 @@ def kept(value: Any) -> Any:
         ([{None: 1, (1, 2): Path("/")}], [{"$type": "map", "items": [[None, 1], [[1, 2], {"$type": "path", "value": "/"}]]}]),
         ([1 + 2j], [{"$type": "object", "class": "complex", "repr": "(1+2j)"}]),
         (Nasty(), {"$type": "unreadable", "class": f"{__name__}.Nasty", "error": "RuntimeError"}),
+        ([NastyThing()], [{"$type": "unreadable", "class": "?", "error": "RuntimeError"}]),
         ([NastyDict()], [{"$type": "unreadable", "class": f"{__name__}.NastyDict", "error": "RuntimeError"}]),
         (cycle(), [1, {"$type": "cycle", "class": "list"}]),
     ],

@@ -87,8 +87,11 @@ def printable(text: str) -> str:
 def class_name(value: object) -> str:
     """The full name of a value's class, never raising."""
     kind = type(value)
-    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    return printable(f"{module}{kind.__qualname__}")
+    try:
+        module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+        return printable(f"{module}{kind.__qualname__}")
+    except Exception:  # noqa: BLE001  # a metaclass may make properties of these, and they may raise
+        return "?"
 
 
 _STOP = object()

@@ -75,27 +75,31 @@ class Writer:
         """Append one record. Raises `JournalFull` or `JournalUnwritable`: then it is not kept, and its number is used up."""
         number = next(self._numbers)
         with self._lock:
-            segment = self._current
-            if segment is None or segment.size >= self._segment_bytes:
-                if self._successor is not None:
-                    return self._successor.append(payload)
-                segment = self._next_segment()
-            record = frame(payload, number, segment.salt)
-            if len(record) > self._room_bytes:
-                self._find_room(len(record))
-            try:
-                written = _write(segment.fd, record)
-                if self._fsync:
-                    os.fsync(segment.fd)
-            except OSError as error:
-                raise JournalUnwritable(f"cannot append to {segment.path}: {error.strerror}") from error
-            if written != len(record):
-                self.seal()
-                raise JournalUnwritable(f"cannot append to {segment.path}: the disk took {written} of {len(record)} bytes")
-            segment.size += written
-            self.appended_records += 1
-            self._room_bytes -= written
-        return None
+            if self._successor is None:
+                self._append(payload, number)
+                return
+        # Not under the lock: holding two of them, in whatever order, could meet a fork that takes all of them.
+        self._successor.append(payload)
+
+    def _append(self, payload: bytes, number: int) -> None:
+        segment = self._current
+        if segment is None or segment.size >= self._segment_bytes:
+            segment = self._next_segment()
+        record = frame(payload, number, segment.salt)
+        if len(record) > self._room_bytes:
+            self._find_room(len(record))
+        try:
+            written = _write(segment.fd, record)
+            if self._fsync:
+                os.fsync(segment.fd)
+        except OSError as error:
+            raise JournalUnwritable(f"cannot append to {segment.path}: {error.strerror}") from error
+        if written != len(record):
+            self.seal()
+            raise JournalUnwritable(f"cannot append to {segment.path}: the disk took {written} of {len(record)} bytes")
+        segment.size += written
+        self.appended_records += 1
+        self._room_bytes -= written
 
     def segments(self) -> list[Segment]:
         """The segments of this process that are not discarded, oldest first; the last one may still grow."""

@@ -56,7 +56,7 @@ class Pipeline:
         self.folder = JournalFolder(settings.state_folder, target.name)
         self._path = target.path
         self._workers: dict[Writer, tuple[Worker, EmbeddedDatabase]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._take_up(self._new_writer())
         _pipelines.add(self)
 
@@ -134,7 +134,7 @@ class Pipeline:
             _inherited.append(worker)
             database.abandon()
         self._workers = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 _pipelines: weakref.WeakSet[Pipeline] = weakref.WeakSet()

@@ -24,6 +24,9 @@ from turso_hooks.shipping.shipper import Shipper
 _ADOPT_EVERY_S = 2.0
 """How often to look for segments without a writer."""
 
+_BATCHES_A_ROUND = 20
+"""Batches of this process's own records between two looks at the clock."""
+
 _TELL_EVERY_S = 1.0
 """How often counts are written to the journal while they grow."""
 
@@ -43,6 +46,7 @@ class Worker:
         self._changed = threading.Condition()
         self._is_stopping = False
         self._has_told_last = False
+        self._has_more = False
         self._failures = 0
         self._failing_since = 0.0
         self._retry_at = 0.0
@@ -101,7 +105,8 @@ class Worker:
 
     def _run(self) -> None:
         while not self._is_stopping:
-            self._wake.wait(self._interval_s)
+            if not self._has_more:
+                self._wake.wait(self._interval_s)
             self._wake.clear()
             if time.monotonic() >= self._retry_at:
                 self._attempt(self._work)
@@ -129,14 +134,20 @@ class Worker:
             self.tell_counts()
             if not self._writer.check():
                 warn_once("journal-gone", "the journal %s was deleted while in use", self._writer.folder.path)
-        while self._shipper.ship_own():
-            self._notify()
+        self._has_more = self._ship_own()
         if now >= self._adopt_at:
             self._adopt_at = now + _ADOPT_EVERY_S
             while self._shipper.adopt() and not self._is_stopping:
                 while self._shipper.ship_adopted() and not self._is_stopping:
-                    while self._shipper.ship_own():
-                        self._notify()
+                    self._ship_own()
+
+    def _ship_own(self) -> bool:
+        """Ship some of this process's records; whether there are more. Not all at once: other things have their time too."""
+        for _ in range(_BATCHES_A_ROUND):
+            if not self._shipper.ship_own():
+                return False
+            self._notify()
+        return True
 
     def _notify(self) -> None:
         with self._changed:
@@ -147,6 +158,7 @@ class Worker:
         if not self._failures:
             self._failing_since = now
         self._failures += 1
+        self._has_more = False
         self._retry_at = now + backoff_s(self._failures, random.random())  # noqa: S311  # a pause is no secret
         self._shipper.look_again()
         self.problem = str(error)
