@@ -3,7 +3,8 @@
 What pluggy does (1.5 to 1.7, tried) and this changes: it calls the last registered plugin first, stops at the first that
 raises and hands the exception to the caller; it lets a wrapper stand around everybody else; it stops loading entry points at
 the first broken one. Here the recorder is always called first, whatever another plugin raises is counted, reported once and
-swallowed (but not `SystemExit` and `KeyboardInterrupt`: a signal handler of the agent's may raise them anywhere), wrappers of event hooks are refused, and entry points are loaded one by one.
+swallowed, wrappers of event hooks are refused, and entry points are loaded one by one. Not swallowed are `SystemExit` and
+`KeyboardInterrupt`: a signal handler of the agent's may raise them anywhere.
 """
 
 from __future__ import annotations
