@@ -190,6 +190,13 @@ def test_after_close_an_event_starts_everything_anew(recorder: Recorder, rows: R
     assert rows("SELECT count(*), count(finished_at) FROM journal_writers") == [(3, 3)]
 
 
+def test_what_is_closed_leaves_no_file_behind(recorder: Recorder, tmp_path: Path) -> None:
+    for n in range(50):
+        recorder.record(message(str(n)))
+        assert recorder.close(30).is_complete
+        assert list(tmp_path.rglob("*.segment")) == []
+
+
 def test_logging_while_another_thread_closes_loses_nothing(recorder: Recorder, rows: Rows) -> None:
     done = threading.Event()
 

@@ -109,6 +109,13 @@ def test_the_real_conversations_are_all_there(run: Run, shared_data: Path, datab
     assert paired == [(572,)]
 
 
+def test_a_file_that_is_no_transcript_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "noise").write_bytes(b"\xff\x00\n\x80")
+    result = run("import", "openai-chat", "noise", "--db", "file:a.db")
+    assert result.returncode == 1
+    assert "cannot import noise: the file is neither JSON nor JSON Lines" in result.stderr
+
+
 def test_help_is_there_for_every_command(run: Run) -> None:
     for command in COMMANDS:
         result = run(*command.split(), "--help")

@@ -54,8 +54,12 @@ def openai_chat_command(file: Path, database_url: str | None, as_json: bool) -> 
     """
     settings = settings_for(database_url)
     prepared(settings)
-    with _reading(file) as lines:
-        result = import_openai_chat(settings, lines, datetime.fromtimestamp(file.stat().st_mtime, timezone.utc))
+    recorded_at = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc)
+    try:
+        with _reading(file) as lines:
+            result = import_openai_chat(settings, lines, recorded_at)
+    except TranscriptError as error:
+        raise TranscriptError(f"cannot import {file}: {error}") from error
     if as_json:
         print_json(result)
     else:

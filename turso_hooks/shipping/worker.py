@@ -112,7 +112,7 @@ class Worker:
                 self._attempt(self._work)
             self._notify()
         if not self.problem:
-            self._attempt(self._shipper.finish_own)
+            self._attempt(self._finish)
         self._shipper.close()
 
     def _attempt(self, work: Callable[[], None]) -> None:
@@ -140,6 +140,11 @@ class Worker:
             while self._shipper.adopt() and not self._is_stopping:
                 while self._shipper.ship_adopted() and not self._is_stopping:
                     self._ship_own()
+
+    def _finish(self) -> None:
+        """Delete what is wholly shipped, and say that this writer is done if it is."""
+        if not self._ship_own():
+            self._shipper.finish_own()
 
     def _ship_own(self) -> bool:
         """Ship some of this process's records; whether there are more. Not all at once: other things have their time too."""
