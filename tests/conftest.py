@@ -18,7 +18,9 @@ from turso_hooks.plugin import Recorder
 from turso_hooks.settings import Settings
 from turso_hooks.shipping.counts import forget_warnings
 
-hypothesis.settings.register_profile("here", deadline=None, print_blob=True)
+# A slow or busy machine is no fault of the code.
+slow = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("here", deadline=None, print_blob=True, suppress_health_check=slow)
 hypothesis.settings.load_profile("here")
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"

@@ -1,4 +1,4 @@
-"""A runner of somebody else's, installed beside turso-hooks in a fresh environment."""
+"""A runner and a plugin of somebody else's, installed beside turso-hooks in a fresh environment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -19,10 +20,10 @@ requires = ["hatchling"]
 build-backend = "hatchling.build"
 
 [project]
-name = "tiny-runner"
+name = "{name}"
 version = "1"
 dependencies = ["pluggy", "turso-hooks"]
-scripts = { tiny-runner = "tiny_runner:main" }
+{more}
 """
 
 RUNNER = """
@@ -31,39 +32,106 @@ from turso_hooks import MessageAdded, SessionEnded, SessionStarted, get_plugin_m
 
 def talk(hook, session_id):
     hook.session_started(event=SessionStarted(session_id=session_id, agent_type="tiny"))
-    hook.message_added(event=MessageAdded(session_id=session_id, role="user", content="hello"))
+    for content in ("hello", "secret"):
+        hook.message_added(event=MessageAdded(session_id=session_id, role="user", content=content))
     hook.session_ended(event=SessionEnded(session_id=session_id))
 
 def main():
     talk(get_plugin_manager().hook, "ours")
-    bare = pluggy.PluginManager("turso_hooks")
-    bare.add_hookspecs(hookspecs)
-    bare.load_setuptools_entrypoints("turso_hooks")
-    talk(bare.hook, "bare")
+
+def bare():
+    manager = pluggy.PluginManager("turso_hooks")
+    manager.add_hookspecs(hookspecs)
+    manager.load_setuptools_entrypoints("turso_hooks")
+    talk(manager.hook, "bare")
 """
 
+NASTY_PLUGIN = """
+from turso_hooks import hookimpl
 
-@pytest.mark.slow
-def test_a_runner_that_depends_on_pluggy_and_turso_hooks_logs_with_nothing_but_a_url(tmp_path: Path) -> None:
-    project = tmp_path / "tiny"
+class Raises:
+    @hookimpl(tryfirst=True)
+    def message_added(self, event):
+        raise RuntimeError("raised by a hook")
+
+class Wraps:
+    @hookimpl(wrapper=True)
+    def message_added(self, event):
+        raise RuntimeError("raised by a wrapper")
+        yield
+
+class Redacts:
+    @hookimpl
+    def redact_event(self, event):
+        if getattr(event, "content", None) == "secret":
+            raise RuntimeError("raised by a redactor")
+        return event
+
+raises, wraps, redacts = Raises(), Wraps(), Redacts()
+"""
+
+ENTRY_POINTS = """
+[project.entry-points.turso_hooks]
+a_missing = "no_such_module"
+b_raises = "nasty_plugin:raises"
+c_wraps = "nasty_plugin:wraps"
+d_redacts = "nasty_plugin:redacts"
+"""
+
+pytestmark = pytest.mark.slow
+Install = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a fresh virtual environment, turso-hooks and a runner in it."""
+    folder = tmp_path_factory.mktemp("fresh")
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+    scripts = '[project.scripts]\ntiny-runner = "tiny_runner:main"\nbare-runner = "tiny_runner:bare"'
+    install(folder, str(ROOT))
+    install(folder, distribution(folder, "tiny-runner", RUNNER, scripts))
+    return folder
+
+
+def distribution(folder: Path, name: str, code: str, more: str) -> str:
+    project = folder / name
     project.mkdir()
-    (project / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
-    (project / "tiny_runner.py").write_text(RUNNER, encoding="utf-8")
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
-    binaries = tmp_path / "venv" / "bin"
-    install = [str(binaries / "pip"), "install", "--quiet", "--disable-pip-version-check", str(ROOT), str(project)]
-    subprocess.run(install, check=True)
+    (project / "pyproject.toml").write_text(PROJECT.format(name=name, more=more), encoding="utf-8")
+    (project / f"{name.replace('-', '_')}.py").write_text(code, encoding="utf-8")
+    return str(project)
 
+
+def install(folder: Path, project: str) -> None:
+    pip = [str(folder / "venv" / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", project]
+    subprocess.run(pip, check=True)
+
+
+def run(folder: Path, runner: str, name: str) -> tuple[list[tuple[str, ...]], str]:
+    """Run with nothing but a database set; what was kept, and what was said."""
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("TURSO_", "PYTHON", "XDG_"))}
-    home = tmp_path / "home"
-    home.mkdir()
-    environment = {**clean, "HOME": str(home), "TURSO_DATABASE_URL": "file:agents.db"}
-    result = subprocess.run(
-        [str(binaries / "tiny-runner")], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
-    assert (result.stdout, result.stderr) == ("", "")
-    with closing(sqlite3.connect(tmp_path / "agents.db")) as connection:
-        sessions = connection.execute("SELECT id, agent_type, status FROM sessions ORDER BY id").fetchall()
-        messages = connection.execute("SELECT session_id, content FROM messages ORDER BY 1").fetchall()
-    assert sessions == [("bare", "tiny", "completed"), ("ours", "tiny", "completed")]
-    assert messages == [("bare", "hello"), ("ours", "hello")]
+    environment = {**clean, "HOME": str(home), "TURSO_DATABASE_URL": f"file:{name}.db"}
+    command = [str(folder / "venv" / "bin" / runner)]
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout == ""
+    with closing(sqlite3.connect(folder / f"{name}.db")) as connection:
+        sql = "SELECT s.id, s.status, m.content FROM sessions s JOIN messages m ON m.session_id = s.id ORDER BY m.sequence"
+        return connection.execute(sql).fetchall(), result.stderr
+
+
+def test_a_runner_logs_with_nothing_but_a_url(place: Path) -> None:
+    assert run(place, "tiny-runner", "first") == ([("ours", "completed", "hello"), ("ours", "completed", "secret")], "")
+
+
+def test_a_runner_with_a_bare_plugin_manager_logs_too(place: Path) -> None:
+    assert run(place, "bare-runner", "second") == ([("bare", "completed", "hello"), ("bare", "completed", "secret")], "")
+
+
+def test_installed_plugins_that_misbehave_in_every_way_disturb_neither_agent_nor_log(place: Path) -> None:
+    install(place, distribution(place, "nasty-plugin", NASTY_PLUGIN, ENTRY_POINTS))
+    kept, said = run(place, "tiny-runner", "third")
+    assert kept == [("ours", "completed", "hello")]
+    assert "Traceback" not in said
+    for reported in ("a_missing", "raised by a hook", "wrapper of message_added is refused", "raised by a redactor"):
+        assert said.count(reported) == 1, said
