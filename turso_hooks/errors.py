@@ -5,7 +5,8 @@
     ├── EventError                bytes that should be an event are none
     ├── JournalError              the journal cannot take or give a record
     │   ├── JournalFull           its size cap is reached
-    │   └── JournalUnwritable     disk full, read-only, folder gone
+    │   ├── JournalUnwritable     disk full, read-only, folder gone
+    │   └── JournalUnsynced       taken, but not forced to the disk
     ├── DatabaseError             a database operation failed: says which, on what, and what to do next
     │   ├── DatabaseUnavailable   at this moment: locked, timed out, out of reach; trying again is right
     │   ├── DatabaseUnusable      until a person acts: not a database, no permission, another program's tables
@@ -51,6 +52,12 @@ class JournalUnwritable(JournalError):
     """The journal's folder or file does not take writes: disk full, read-only, permissions, deleted."""
 
     reason = "journal_unwritable"
+
+
+class JournalUnsynced(JournalError):
+    """A record was taken, but could not be forced to the disk: it survives the process, not a power cut."""
+
+    reason = "not_synced"
 
 
 class DatabaseError(TursoHooksError):
@@ -102,3 +109,13 @@ class TranscriptError(TursoHooksError):
 
 class SessionNotFound(TursoHooksError):
     """No session has this id, or a prefix fits several; the message lists what comes near."""
+
+
+def describe(error: BaseException) -> str:
+    """An exception in a line: its class and its text. Never raises, even if the exception's own text does."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  # another's code
+        return name
+    return text if isinstance(error, TursoHooksError) else f"{name}: {text}" if text else name

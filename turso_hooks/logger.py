@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from turso_hooks.errors import describe
 from turso_hooks.events import (
     Event,
     MessageAdded,
@@ -139,7 +140,7 @@ class ConversationLogger:
         try:
             yield call
         except BaseException as error:
-            self._emit(ModelCallFinished(**names, error=_describe(error), duration_ms=_since(started)))
+            self._emit(ModelCallFinished(**names, error=describe(error), duration_ms=_since(started)))
             raise
         self._emit(
             ModelCallFinished(
@@ -158,15 +159,7 @@ class ConversationLogger:
 def _outcome(error: BaseException) -> tuple[str, str]:
     """The status and the message that an exception ends something with."""
     status = "cancelled" if type(error).__name__ in _CANCELLED else "error"
-    return status, _describe(error)
-
-
-def _describe(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001  # an exception whose own text raises
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return status, describe(error)
 
 
 def _since(started: float) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import pluggy
 
 from turso_hooks import hookspecs
+from turso_hooks.errors import describe
 from turso_hooks.events import EVENT_TYPES, Event, hook_name
 from turso_hooks.hookspecs import PROJECT
 from turso_hooks.plugin import Recorder
@@ -39,7 +41,7 @@ class PluginManager(pluggy.PluginManager):
     def __init__(self) -> None:
         super().__init__(PROJECT)
         self.add_hookspecs(hookspecs)
-        self._recorder: Recorder | None = None
+        self._recorders: list[Recorder] = []
         self._redactors: list[tuple[str, Callable[..., object]]] = []
         self._emit = {kind: getattr(self.hook, hook_name(kind)) for kind in EVENT_TYPES}
 
@@ -57,22 +59,24 @@ class PluginManager(pluggy.PluginManager):
             plugin = plugin.sibling()
             registered = super().register(plugin, name or RECORDER_NAME)
             if registered is not None:
-                self._recorder = plugin
-                self._arrange()
-            return registered
-        registered = super().register(plugin, name)
-        if registered is not None:
-            self._guard(plugin, registered)
-            self._arrange()
+                self._recorders.append(plugin)
+        else:
+            registered = self._register_guarded(plugin, name)
+        self._arrange()
         return registered
+
+    def redact_for(self, recorder: Recorder) -> None:
+        """Let this manager's redactors shape what `recorder` is given directly, past the hooks, as well."""
+        self._recorders.append(recorder)
+        self._arrange()
 
     def unregister(self, plugin: Any = None, name: str | None = None) -> Any:
         """Unregister a plugin; see `pluggy.PluginManager.unregister`."""
-        if isinstance(plugin, Recorder) and self._recorder is not None and plugin.is_sibling(self._recorder):
-            plugin = self._recorder
+        if isinstance(plugin, Recorder):
+            registered = (one for one in self._recorders if one.is_sibling(plugin) and self.is_registered(one))
+            plugin = next(registered, plugin)
         gone = super().unregister(plugin, name)
-        if gone is self._recorder:
-            self._recorder = None
+        self._recorders = [one for one in self._recorders if one is not gone]
         self._arrange()
         return gone
 
@@ -108,7 +112,7 @@ class PluginManager(pluggy.PluginManager):
             try:
                 kept = redactor(kept)
             except Exception as error:  # noqa: BLE001  # another's code; keeping the event would leak what it should hide
-                self._redactor_failed(plugin_name, f"it raised {error!r}")
+                self._redactor_failed(plugin_name, f"it raised {type(error).__name__}")  # the text may quote what to hide
                 return None
             if kept is None:
                 self._count("dropped")
@@ -124,8 +128,8 @@ class PluginManager(pluggy.PluginManager):
         warn_once(f"redactor:{plugin_name}", "the redactor of plugin %s failed, events are dropped: %s", plugin_name, problem)
 
     def _count(self, reason: str) -> None:
-        if self._recorder is not None:
-            self._recorder.count(reason)
+        for recorder in self._recorders[:1]:
+            recorder.count(reason)
 
     def _report(self, plugin_name: str, problem: str) -> None:
         self._count("plugin_failed")
@@ -134,12 +138,21 @@ class PluginManager(pluggy.PluginManager):
     def _load(self, entry: importlib.metadata.EntryPoint) -> bool:
         try:
             self.register(entry.load(), name=entry.name)
-        except Exception as error:  # noqa: BLE001  # importing another's plugin may raise anything
-            if self.has_plugin(entry.name):
-                self.unregister(name=entry.name)
-            self._report(entry.name, f"it could not be loaded: {error!r}")
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # importing another's plugin may raise anything, or exit
+            self._report(entry.name, f"it could not be loaded: {describe(error)}")
             return False
         return True
+
+    def _register_guarded(self, plugin: Any, name: str | None) -> str | None:
+        try:
+            registered = super().register(plugin, name)
+        except Exception:
+            if self.is_registered(plugin):  # pluggy before 1.7 leaves the hooks it came to before the bad one
+                super().unregister(plugin)
+            raise
+        if registered is not None:
+            self._guard(plugin, registered)
+        return registered
 
     def _guard(self, plugin: object, name: str) -> None:
         """Put a guard around each of a plugin's implementations of event hooks."""
@@ -156,7 +169,7 @@ class PluginManager(pluggy.PluginManager):
             try:
                 function(*arguments)
             except Exception as error:  # noqa: BLE001  # another's code must not disturb the agent
-                self._report(name, f"its hook raised {error!r}")
+                self._report(name, f"its hook raised {describe(error)}")
 
         return guarded
 
@@ -166,8 +179,8 @@ class PluginManager(pluggy.PluginManager):
             (implementation.plugin_name, _with_event(implementation))
             for implementation in reversed(self.hook.redact_event.get_hookimpls())
         ]
-        if self._recorder is not None:
-            self._recorder.redact = self.redact if self._redactors else None
+        for recorder in self._recorders:
+            recorder.redact = self.redact if self._redactors else None
 
 
 def _with_event(implementation: pluggy.HookImpl) -> Callable[..., object]:
@@ -176,17 +189,40 @@ def _with_event(implementation: pluggy.HookImpl) -> Callable[..., object]:
     return function if implementation.argnames else lambda event: function()  # noqa: ARG005  # it did not ask for it
 
 
-_lock = threading.Lock()
-_shared: list[PluginManager] = []
+class _Shared:
+    """The plugin manager of the process, and whether all plugins are in it."""
+
+    lock = threading.RLock()
+    manager: PluginManager | None = None
+    is_complete = False
 
 
 def get_plugin_manager() -> PluginManager:
-    """The plugin manager of this process, with the recorder and every installed plugin. Made when first asked for."""
-    if not _shared:
-        with _lock:
-            if not _shared:
-                _shared.append(build_plugin_manager(environment_recorder))
-    return _shared[0]
+    """The plugin manager of this process, with the recorder and every installed plugin. Made when first asked for.
+
+    A plugin that asks for it while it is being loaded gets the manager that it is loaded into.
+    """
+    if _Shared.manager is not None and _Shared.is_complete:
+        return _Shared.manager
+    with _Shared.lock:
+        if _Shared.manager is None:
+            _Shared.manager = PluginManager()
+            _Shared.manager.register(environment_recorder)
+            _Shared.manager.redact_for(environment_recorder)
+            _Shared.manager.load_entry_points()
+            _Shared.is_complete = True
+        return _Shared.manager
+
+
+def _after_fork_in_child() -> None:
+    """The thread that was making the manager, if one was, is not here: make it anew."""
+    _Shared.lock = threading.RLock()
+    if not _Shared.is_complete:
+        _Shared.manager = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def build_plugin_manager(recorder: Recorder | None) -> PluginManager:

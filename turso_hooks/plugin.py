@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from turso_hooks.drivers import parse_database_url
-from turso_hooks.errors import JournalError, TursoHooksError
+from turso_hooks.errors import JournalError, JournalUnsynced, TursoHooksError, describe
 from turso_hooks.events import Event, encode, encode_cut, encode_marked
 from turso_hooks.hookspecs import hookimpl
 from turso_hooks.settings import Settings, load_settings
@@ -64,7 +64,8 @@ class _Sink:
         self.pipeline: Pipeline | None = None
         self.counts = Counts()
         self.max_event_bytes = 0
-        _sinks.add(self)
+        with _registry:
+            _sinks.add(self)
 
     def open(self) -> Pipeline | None:
         """The pipeline that the settings ask for; None if there is none to be had, now and later."""
@@ -90,10 +91,11 @@ class _Sink:
             return self.pipeline
 
     def lost(self, error: Exception) -> None:
-        """Count an event that is not kept, and say so once for each reason."""
+        """Count an event that is not kept, or not as asked for, and say so once for each reason."""
         reason = error.reason if isinstance(error, JournalError) else "unencodable"
         self.counts.add(reason)
-        warn_once(f"lost:{reason}", "an event was not kept (%s): %s", reason, error)
+        outcome = "kept, but not on the disk yet" if isinstance(error, JournalUnsynced) else "not kept"
+        warn_once(f"lost:{reason}", "an event was %s (%s): %s", outcome, reason, describe(error))
 
     def flush(self, timeout_s: float) -> FlushResult:
         """See `Recorder.flush`."""
@@ -163,6 +165,7 @@ class Recorder:
 
 
 _sinks: weakref.WeakSet[_Sink] = weakref.WeakSet()
+_registry = threading.RLock()
 
 recorder = Recorder()
 """The recorder of the entry point `turso`."""
@@ -184,7 +187,9 @@ def close(timeout_s: float = 10.0) -> FlushResult:
 
 def _for_all(what: Callable[[_Sink, float], FlushResult], timeout_s: float) -> FlushResult:
     deadline = time.monotonic() + timeout_s
-    results = [what(sink, max(deadline - time.monotonic(), 0)) for sink in list(_sinks)]
+    with _registry:
+        sinks = list(_sinks)
+    results = [what(sink, max(deadline - time.monotonic(), 0)) for sink in sinks]
     counts: Counter[str] = Counter()
     for result in results:
         counts.update(result.counts)
@@ -198,6 +203,8 @@ def _for_all(what: Callable[[_Sink, float], FlushResult], timeout_s: float) -> F
 
 
 def _after_fork_in_child() -> None:
+    global _registry  # noqa: PLW0603  # another thread may have held the lock when it was copied
+    _registry = threading.RLock()
     for sink in list(_sinks):
         sink.begin_anew()
 

@@ -125,8 +125,9 @@ class Settings:
     )
 
     def __repr__(self) -> str:
-        """Without the token, which must never be shown."""
-        shown = (f"{entry.name}={getattr(self, entry.name)!r}" for entry in fields(self) if entry.name != "auth_token")
+        """Without the token, wherever it is, and without the URL, which may hold one."""
+        secret = {"auth_token", "database_url"}
+        shown = (f"{entry.name}={getattr(self, entry.name)!r}" for entry in fields(self) if entry.name not in secret)
         return f"Settings({', '.join(shown)})"
 
 

@@ -31,7 +31,7 @@ from turso_hooks.events import (
     decode,
     encode,
 )
-from turso_hooks.store import Batch, Position, prepare_schema, write_batch
+from turso_hooks.store import Batch, Position, prepare_schema, row_of, write_batch
 
 START = datetime(2026, 1, 2, tzinfo=timezone.utc)
 NOW = START + timedelta(days=1)
@@ -48,7 +48,7 @@ class Store:
 
     def write(self, *events: Event) -> None:
         end = Position(1, (self.position.offset if self.position else 0) + 1)
-        read = [decode(encode(event)) for event in events]
+        read = [row_of(decode(encode(event))) for event in events]
         write_batch(self.database, Batch("w", self.position, end, read, len(read), 1), NOW)
         self.position = end
 
@@ -193,7 +193,7 @@ def test_a_tool_call_finds_its_message_whichever_comes_first(store: Store) -> No
 def test_a_batch_that_does_not_begin_where_the_writer_stands_changes_nothing(store: Store) -> None:
     store.write(NoteAdded(session_id="s", name="first"))
     before = store.everything()
-    late = Batch("w", None, Position(1, 9), [NoteAdded(session_id="s", name="late")], 1, 1, counts=Counter(dropped=1))
+    late = Batch("w", None, Position(1, 9), [row_of(NoteAdded(session_id="s", name="late"))], 1, 1, counts=Counter(dropped=1))
     with pytest.raises(PositionMoved):
         write_batch(store.database, late, NOW)
     assert store.everything() == before

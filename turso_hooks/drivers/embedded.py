@@ -8,13 +8,15 @@ with plain BEGIN, none with IMMEDIATE).
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from turso_hooks.drivers.filesystems import network_filesystem
@@ -26,8 +28,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-_POLL_S = 0.01
-"""Between attempts to switch to WAL, for which SQLite does not always wait by itself."""
+_TRY_S = 0.05
+"""How long SQLite itself waits for another program's lock, and with it a fork of ours, before the next try."""
+
+_POLL_S = 0.001
+"""Between two tries: our own lock is free for so long."""
+
+_T = TypeVar("_T")
 
 
 class Statement(NamedTuple):
@@ -49,7 +56,8 @@ class Rows(NamedTuple):
 class EmbeddedDatabase:
     """One connection to an SQLite file. Opened at first use, and again if the file was replaced in the meantime.
 
-    Any thread may call it; calls wait for each other. A forked child must not use its parent's (see `abandon`).
+    Any thread may call it; calls wait for each other. A fork waits for the call that is under way, and
+    the child opens a connection of its own.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False, busy_timeout_s: float = 5.0) -> None:
@@ -60,6 +68,7 @@ class EmbeddedDatabase:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
+        _databases.add(self)
 
     def __enter__(self) -> Self:
         """Nothing is opened before it is used."""
@@ -71,27 +80,26 @@ class EmbeddedDatabase:
 
     def execute(self, sql: str, arguments: Sequence[Any] | dict[str, Any] = (), *, operation: str = "read") -> Rows:
         """Run one statement by itself and return its rows. Raises a `DatabaseError` that names `operation`."""
-        with self._lock, self._errors(operation):
-            cursor = self._open().execute(sql, arguments)
-            try:
-                columns = tuple(entry[0] for entry in cursor.description or ())
-                return Rows(columns, cursor.fetchall(), max(cursor.rowcount, 0), cursor.lastrowid)
-            finally:
-                cursor.close()
+        return self._patiently(operation, lambda connection: _execute(connection, sql, arguments))
 
-    def transaction(self, statements: Iterable[Statement], *, operation: str = "write") -> None:
+    def transaction(self, statements: Sequence[Statement], *, operation: str = "write") -> None:
         """Run statements in one transaction: all of them take effect, or none. Raises a `DatabaseError`."""
-        with self._lock, self._errors(operation):
-            connection = self._open()
-            connection.execute("BEGIN IMMEDIATE")
+        self._patiently(operation, lambda connection: _transaction(connection, statements))
+
+    def _patiently(self, operation: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do something on the connection; while another program holds the database, try again until the timeout.
+
+        Our own lock is let go of between the tries: a fork waits for it.
+        """
+        deadline = time.monotonic() + self._busy_timeout_s
+        while True:
             try:
-                for sql, rows in statements:
-                    connection.executemany(sql, rows) if len(rows) != 1 else connection.execute(sql, rows[0])
-                connection.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
+                with self._lock, self._errors(operation):
+                    return work(self._open())
+            except DatabaseUnavailable as error:
+                if "locked" not in error.problem or time.monotonic() >= deadline:
+                    raise
+            time.sleep(_POLL_S)  # SQLite gives no event to wait for
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
@@ -100,11 +108,14 @@ class EmbeddedDatabase:
             if connection is not None:
                 connection.close()
 
-    def abandon(self) -> None:
-        """In a forked child: never touch the parent's connection, not even to close it, and open an own one when needed.
+    def _acquire(self) -> None:
+        self._lock.acquire()
 
-        SQLite forbids using a connection across a fork; closing one could remove locks that the parent relies on.
-        """
+    def _release(self) -> None:
+        self._lock.release()
+
+    def _abandon(self) -> None:
+        """In a forked child: never touch the parent's connection, not even to close it, and open an own one when needed."""
         if self._connection is not None:
             _abandoned.append(self._connection)
         self._lock = threading.RLock()
@@ -116,7 +127,7 @@ class EmbeddedDatabase:
         self.close()
         connection = self._connect()
         try:
-            connection.execute(f"PRAGMA busy_timeout = {round(self._busy_timeout_s * 1000)}")
+            connection.execute(f"PRAGMA busy_timeout = {round(min(self._busy_timeout_s, _TRY_S) * 1000)}")
             if self._read_only:
                 connection.execute("PRAGMA query_only = 1")
             else:
@@ -140,22 +151,13 @@ class EmbeddedDatabase:
         mode = "ro" if self._read_only else "rwc"
         uri = f"file:{quote(str(self._path), errors='surrogateescape')}?mode={mode}"
         return sqlite3.connect(
-            uri, uri=True, isolation_level=None, check_same_thread=False, timeout=self._busy_timeout_s, cached_statements=64
+            uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_TRY_S, cached_statements=64
         )
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
-        deadline = time.monotonic() + self._busy_timeout_s
-        while True:
-            try:
-                mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() >= deadline:
-                    raise
-                time.sleep(_POLL_S)  # SQLite gives no event to wait for
-                continue
-            if mode != "wal":
-                raise DatabaseUnusable("open the database", self.name, f"it cannot use WAL, only {mode}", "use a local disk")
-            return
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise DatabaseUnusable("open the database", self.name, f"it cannot use WAL, only {mode}", "use a local disk")
 
     @contextmanager
     def _errors(self, operation: str) -> Iterator[None]:
@@ -174,8 +176,59 @@ class EmbeddedDatabase:
         return RowRefused(operation, self.name, problem)
 
 
+def _execute(connection: sqlite3.Connection, sql: str, arguments: Sequence[Any] | dict[str, Any]) -> Rows:
+    cursor = connection.execute(sql, arguments)
+    try:
+        columns = tuple(entry[0] for entry in cursor.description or ())
+        return Rows(columns, cursor.fetchall(), max(cursor.rowcount, 0), cursor.lastrowid)
+    finally:
+        cursor.close()
+
+
+def _transaction(connection: sqlite3.Connection, statements: Sequence[Statement]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for sql, rows in statements:
+            connection.executemany(sql, rows) if len(rows) != 1 else connection.execute(sql, rows[0])
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+_databases: weakref.WeakSet[EmbeddedDatabase] = weakref.WeakSet()
+_held_for_fork: list[EmbeddedDatabase] = []
 _abandoned: list[sqlite3.Connection] = []
-"""Connections inherited through a fork: kept, so that nothing ever closes them."""
+"""Connections inherited through a fork: SQLite forbids using one, so nothing may drop the last reference while others live."""
+
+
+def _before_fork() -> None:
+    """Wait until nobody is inside SQLite: its mutexes, if copied while held, would stay so in the child for ever."""
+    while True:
+        try:
+            _held_for_fork[:] = _databases
+        except RuntimeError:  # another thread has just made one
+            continue
+        break
+    for database in _held_for_fork:
+        database._acquire()  # noqa: SLF001  # the module's own
+
+
+def _after_fork_in_parent() -> None:
+    for database in _held_for_fork:
+        database._release()  # noqa: SLF001  # the module's own
+    _held_for_fork.clear()
+
+
+def _after_fork_in_child() -> None:
+    for database in _held_for_fork:
+        database._abandon()  # noqa: SLF001  # the module's own
+    _held_for_fork.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 _MEANINGS: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("locked", DatabaseUnavailable, "another program holds the database; try again when it is done"),

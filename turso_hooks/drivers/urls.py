@@ -40,7 +40,7 @@ def parse_database_url(url: str) -> DatabaseTarget:
 
 def _file_target(url: str, rest: str) -> DatabaseTarget:
     if "?" in rest or "#" in rest:
-        raise SettingsError(f"the database URL {url!r} may have no ? or #: in a file's name write them as %3F and %23")
+        raise SettingsError(f"the database URL {_shown(url)!r} may have no ? or #: in a file's name write them as %3F and %23")
     path = rest
     if rest.startswith("//"):
         host, _, after = rest[2:].partition("/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import cache
+from hashlib import blake2b
 from typing import Any, Union, get_type_hints
 
 import msgspec
@@ -37,7 +38,10 @@ def decode(payload: bytes) -> Event:
 
 
 def _decode_leniently(payload: bytes) -> Event:
-    values = _decode_any(payload)
+    try:
+        values = _decode_any(payload)
+    except (msgspec.DecodeError, RecursionError, ValueError, TypeError) as error:
+        raise EventError(f"the record is not readable: {error}") from error
     if not isinstance(values, dict):
         raise EventError(f"the record is not an event but {type(values).__name__}")
     kind = _TYPES.get(str(values.pop("type", None)))
@@ -51,8 +55,9 @@ def _decode_leniently(payload: bytes) -> Event:
             (known if fits else unreadable)[name] = value
     if unreadable:
         known["metadata"] = _with_unreadable(known.get("metadata"), unreadable)
-        if "occurred_at" in unreadable:
-            known["occurred_at"] = _birth(known.get("event_id"))
+    # Whatever is missing must come out the same whenever the record is read again.
+    known.setdefault("event_id", blake2b(payload, digest_size=16).hexdigest())
+    known.setdefault("occurred_at", _birth(known["event_id"]))
     try:
         return kind(**known)
     except TypeError as error:
@@ -81,9 +86,9 @@ def _with_unreadable(metadata: Any, unreadable: dict[str, Any]) -> dict[str, Any
     return {**kept, UNREADABLE: unreadable}
 
 
-def _birth(event_id: str | None) -> datetime:
+def _birth(event_id: str) -> datetime:
     """When an event was born, by its id: the best there is for one whose own time cannot be read."""
     try:
-        return from_microseconds(int((event_id or "")[:12], 16) * 1000)
+        return from_microseconds(int(event_id[:12], 16) * 1000)
     except (ValueError, OverflowError):
         return from_microseconds(0)

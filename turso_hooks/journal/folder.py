@@ -108,6 +108,8 @@ class JournalFolder:
 
     def __init__(self, state_folder: Path, target: str) -> None:
         self.target = target
+        self.unreadable: set[Path] = set()
+        """Files that `adopt` could not open, such as another user's."""
         self.path = state_folder / "journals" / blake2b(target.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
     def create(self) -> None:
@@ -151,7 +153,8 @@ class JournalFolder:
         """Take up to `limit` segments whose writer is gone, oldest writer first, except those of the writers `without`.
 
         Of one writer they are taken in order, and none after one that someone else holds: a writer's records are shipped in
-        order, by one shipper at a time. Inboxes that nobody is appending to are sealed and taken as well.
+        order, by one shipper at a time. Inboxes that nobody is appending to are sealed and taken as well. What cannot be opened
+        is noted in `unreadable`, and the rest goes on.
         """
         self._sweep()
         self._seal_inboxes()
@@ -162,7 +165,11 @@ class JournalFolder:
                 continue
             if len(adopted) >= limit:
                 break
-            segment = _open_locked(path, match["writer"], int(match["index"]), wait=False)
+            try:
+                segment = _open_locked(path, match["writer"], int(match["index"]), wait=False)
+            except JournalUnwritable:
+                self.unreadable.add(path)
+                segment = None
             if segment is None:
                 held.add(match["writer"])
             else:
@@ -211,7 +218,11 @@ class JournalFolder:
 
     def _seal_inboxes(self) -> None:
         for path, match in self._matching(_INBOX_NAME):
-            inbox = _open_locked(path, match["writer"], 0, wait=False)
+            try:
+                inbox = _open_locked(path, match["writer"], 0, wait=False)
+            except JournalUnwritable:
+                self.unreadable.add(path)
+                continue
             if inbox is not None:
                 self.seal_inbox(inbox)
 

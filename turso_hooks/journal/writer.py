@@ -17,7 +17,7 @@ import time
 import weakref
 from collections.abc import Callable
 
-from turso_hooks.errors import JournalError, JournalFull, JournalUnwritable
+from turso_hooks.errors import JournalError, JournalFull, JournalUnsynced, JournalUnwritable
 from turso_hooks.journal.folder import JournalFolder, Segment, new_writer_id
 from turso_hooks.journal.framing import frame
 
@@ -53,7 +53,8 @@ class Writer:
         self._on_begin = on_begin
         self._successor: Writer | None = None
         self._begin_anew()
-        _writers.add(self)
+        with _registry:
+            _writers.add(self)
 
     def _begin_anew(self) -> None:
         self.writer_id = new_writer_id()
@@ -75,23 +76,24 @@ class Writer:
         """Append one record. Raises `JournalFull` or `JournalUnwritable`: then it is not kept, and its number is used up."""
         number = next(self._numbers)
         with self._lock:
-            if self._successor is None:
-                self._append(payload, number)
+            if self._append(payload, number):
                 return
         # Not under the lock: holding two of them, in whatever order, could meet a fork that takes all of them.
+        assert self._successor is not None
         self._successor.append(payload)
 
-    def _append(self, payload: bytes, number: int) -> None:
+    def _append(self, payload: bytes, number: int) -> bool:
+        """Append a record; False if this writer takes no more."""
         segment = self._current
         if segment is None or segment.size >= self._segment_bytes:
+            if self._successor is not None:
+                return False
             segment = self._next_segment()
         record = frame(payload, number, segment.salt)
         if len(record) > self._room_bytes:
             self._find_room(len(record))
         try:
             written = _write(segment.fd, record)
-            if self._fsync:
-                os.fsync(segment.fd)
         except OSError as error:
             raise JournalUnwritable(f"cannot append to {segment.path}: {error.strerror}") from error
         if written != len(record):
@@ -100,6 +102,16 @@ class Writer:
         segment.size += written
         self.appended_records += 1
         self._room_bytes -= written
+        if self._fsync:
+            self._sync(segment)
+        return True
+
+    @staticmethod
+    def _sync(segment: Segment) -> None:
+        try:
+            os.fsync(segment.fd)
+        except OSError as error:
+            raise JournalUnsynced(f"cannot force {segment.path} to the disk: {error.strerror}") from error
 
     def segments(self) -> list[Segment]:
         """The segments of this process that are not discarded, oldest first; the last one may still grow."""
@@ -119,12 +131,20 @@ class Writer:
                 self._seal(self._current)
                 self._current = None
 
-    def discard(self, segment: Segment) -> None:
-        """Delete a sealed segment: all of it is in the database."""
+    def discard(self, segment: Segment) -> bool:
+        """Delete a sealed segment: all of it is in the database. False if there is more in it than when it was sealed.
+
+        That happens if a signal handler made the segment be sealed in the middle of an append, which then went on.
+        """
         with self._lock:
             if segment in self._segments:
+                size = os.fstat(segment.fd).st_size
+                if size != segment.size:
+                    segment.size = size
+                    return False
                 self._segments.remove(segment)
                 segment.remove()
+        return True
 
     def check(self) -> bool:
         """Whether the current segment is still where it was made; if not, it is sealed, and stays readable."""
@@ -196,12 +216,18 @@ class Writer:
         """
         now = time.monotonic()
         if now - self._found_full_at >= _RETRY_S:
-            free_bytes = self._max_bytes - self.folder.used_bytes()
+            free_bytes = self._max_bytes - self._used_bytes()
             self._room_bytes = min(free_bytes, max(needed_bytes, self._max_bytes // _SHARES))
         if needed_bytes > self._room_bytes:
             if now - self._found_full_at >= _RETRY_S:
                 self._found_full_at = now
             raise JournalFull(f"the journal for {self.folder.target} holds {self._max_bytes} bytes, as many as it may")
+
+    def _used_bytes(self) -> int:
+        try:
+            return self.folder.used_bytes()
+        except OSError as error:
+            raise JournalUnwritable(f"cannot look into {self.folder.path}: {error.strerror}") from error
 
     def _abandon(self) -> None:
         """In a forked child: the segments are the parent's, and closed by now; start over."""
@@ -215,11 +241,13 @@ class Writer:
 
 
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+_registry = threading.RLock()
 _held_for_fork: list[Writer] = []
 
 
 def _before_fork() -> None:
     """Wait until nobody is in the middle of an append, so that the child inherits whole states."""
+    _registry.acquire()
     _held_for_fork[:] = _writers
     for writer in _held_for_fork:
         writer._acquire()  # noqa: SLF001  # the module's own
@@ -229,12 +257,14 @@ def _after_fork_in_parent() -> None:
     for writer in _held_for_fork:
         writer._release()  # noqa: SLF001  # the module's own
     _held_for_fork.clear()
+    _registry.release()
 
 
 def _after_fork_in_child() -> None:
     for writer in _held_for_fork:
         writer._abandon()  # noqa: SLF001  # the module's own
     _held_for_fork.clear()
+    _registry.release()
 
 
 if hasattr(os, "register_at_fork"):

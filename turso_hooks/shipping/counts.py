@@ -11,7 +11,6 @@ import logging
 import threading
 from collections import Counter, deque
 from contextlib import suppress
-from typing import Any
 
 import msgspec
 
@@ -21,6 +20,14 @@ _FOLD_AT = 1000
 """How many counts may be outstanding before they are summed up."""
 
 _TALLY_TYPE = "$tally"
+_TALLY_MARK = _TALLY_TYPE.encode()
+
+
+class _Tally(msgspec.Struct, tag_field="type", tag=_TALLY_TYPE):
+    counts: dict[str, int]
+
+
+_decode_tally = msgspec.msgpack.Decoder(_Tally).decode
 _warned: set[str] = set()
 
 
@@ -75,20 +82,17 @@ class Counts:
 
 def encode_tally(counts: Counter[str]) -> bytes:
     """A record that tells counts instead of an event."""
-    return msgspec.msgpack.encode({"type": _TALLY_TYPE, "counts": dict(counts)})
+    return msgspec.msgpack.encode(_Tally(dict(counts)))
 
 
 def decode_tally(payload: bytes) -> Counter[str] | None:
     """The counts a record tells; None if it is no tally."""
-    if _TALLY_TYPE.encode() not in payload[:32]:
+    if _TALLY_MARK not in payload[:32]:
         return None
     try:
-        values: Any = msgspec.msgpack.decode(payload)
-    except msgspec.DecodeError:
+        return Counter(_decode_tally(payload).counts)
+    except (msgspec.DecodeError, RecursionError, ValueError, TypeError):
         return None
-    if not isinstance(values, dict) or values.get("type") != _TALLY_TYPE or not isinstance(values.get("counts"), dict):
-        return None
-    return Counter({str(reason): int(number) for reason, number in values["counts"].items()})
 
 
 def warn_once(key: str, message: str, *arguments: object) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from turso_hooks.drivers import DatabaseTarget, EmbeddedDatabase
 from turso_hooks.errors import SettingsError
@@ -55,14 +56,16 @@ class Pipeline:
         self.counts = counts
         self.folder = JournalFolder(settings.state_folder, target.name)
         self._path = target.path
-        self._workers: dict[Writer, tuple[Worker, EmbeddedDatabase]] = {}
+        self._workers: dict[Writer, Worker] = {}
+        self._unfinished: dict[Path, int] = {}
         self._lock = threading.RLock()
         self._take_up(self._new_writer())
-        _pipelines.add(self)
+        with _registry:
+            _pipelines.add(self)
 
     def flush(self, timeout_s: float) -> FlushResult:
         """Wait until what was recorded so far is in the database, at most `timeout_s` seconds."""
-        worker = self._worker_of(self._writer)
+        worker = self._workers.get(self._writer)
         if worker is not None:
             worker.tell_counts()
         return self._flush(self._writer, worker, time.monotonic() + timeout_s)
@@ -72,13 +75,17 @@ class Pipeline:
         deadline = time.monotonic() + timeout_s
         with self._lock:
             writer = self._writer
-            worker = self._worker_of(writer)
+            worker = self._workers.get(writer)
             if worker is not None:
                 worker.tell_counts(is_last=True)
             self._take_up(self._new_writer())
             writer.retire(self._writer)
-        worker = self._worker_of(writer)  # an append that was under way may have started it only now
+        worker = self._workers.get(writer)  # an append that was under way may have started it only now
         result = self._flush(writer, worker, deadline)
+        if not result.is_complete and writer.segments():
+            self._unfinished[writer.segments()[-1].path] = (
+                writer.appended_records if worker is None else worker.waiting_records()
+            )
         if worker is None:
             writer.close()
         else:
@@ -86,22 +93,26 @@ class Pipeline:
             self._workers.pop(writer, None)
         return result
 
-    def _worker_of(self, writer: Writer) -> Worker | None:
-        worker, _ = self._workers.get(writer, (None, None))
-        return worker
-
     def _flush(self, writer: Writer, worker: Worker | None, deadline: float) -> FlushResult:
         if worker is None:
-            waiting = writer.appended_records
-            return FlushResult(is_complete=not waiting, waiting=waiting, counts=dict(self.counts.total()))
-        is_complete = worker.wait_shipped(deadline)
+            is_complete, waiting, problem, dead_letters = not writer.appended_records, writer.appended_records, None, 0
+        else:
+            is_complete = worker.wait_shipped(deadline)
+            waiting = 0 if is_complete else max(worker.waiting_records(), 1)
+            problem, dead_letters = worker.problem, worker.dead_letters()
+        left = self._left_waiting()
         return FlushResult(
-            is_complete=is_complete,
-            waiting=0 if is_complete else max(worker.waiting_records(), 1),
-            dead_letters=worker.dead_letters(),
-            problem=None if is_complete else worker.problem,
+            is_complete=is_complete and not left,
+            waiting=waiting + left,
+            dead_letters=dead_letters,
+            problem=None if is_complete else problem,
             counts=dict(self.counts.total()),
         )
+
+    def _left_waiting(self) -> int:
+        """How many records earlier calls of `close` had to leave that no shipper has taken yet."""
+        self._unfinished = {path: waiting for path, waiting in self._unfinished.items() if path.exists()}
+        return sum(self._unfinished.values())
 
     def _new_writer(self) -> Writer:
         return Writer(
@@ -126,29 +137,34 @@ class Pipeline:
         except RuntimeError as error:  # the interpreter is shutting down: the next process ships
             log.debug("no shipping thread: %s", error)
             return
-        self._workers[writer] = worker, database
+        self._workers[writer] = worker
 
     def _begin_anew(self) -> None:
         """In a forked child: the threads are the parent's, as are the connections; the first record starts our own."""
-        for worker, database in self._workers.values():
-            _inherited.append(worker)
-            database.abandon()
+        _inherited.extend(self._workers.values())
         self._workers = {}
+        self._unfinished = {}
         self._lock = threading.RLock()
 
 
 _pipelines: weakref.WeakSet[Pipeline] = weakref.WeakSet()
+_registry = threading.RLock()
 _inherited: list[Worker] = []
 """Workers of the parent: kept, because dropping one would close what the parent still uses."""
 
 
 def close_all() -> None:
-    """At exit: give every pipeline its time to ship what waits."""
-    for pipeline in list(_pipelines):
-        pipeline.close(pipeline.settings.exit_timeout_s)
+    """At exit: give all pipelines together the time of the most patient to ship what waits."""
+    with _registry:
+        pipelines = list(_pipelines)
+    deadline = time.monotonic() + max((pipeline.settings.exit_timeout_s for pipeline in pipelines), default=0.0)
+    for pipeline in pipelines:
+        pipeline.close(min(pipeline.settings.exit_timeout_s, max(deadline - time.monotonic(), 0)))
 
 
 def _after_fork_in_child() -> None:
+    global _registry  # noqa: PLW0603  # another thread may have held the lock when it was copied
+    _registry = threading.RLock()
     for pipeline in list(_pipelines):
         pipeline._begin_anew()  # noqa: SLF001  # the module's own
 

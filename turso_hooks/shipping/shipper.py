@@ -14,17 +14,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from turso_hooks.drivers import EmbeddedDatabase
-from turso_hooks.errors import DatabaseUnusable, EventError, PositionMoved, RowRefused
-from turso_hooks.events import Event, decode, utc_now
+from turso_hooks.errors import DatabaseUnusable, PositionMoved, RowRefused, describe
+from turso_hooks.events import decode, utc_now
 from turso_hooks.journal import JournalFolder, Record, Segment, Writer, read_slice
 from turso_hooks.shipping.counts import decode_tally
 from turso_hooks.store import (
     Batch,
     DeadLetter,
     Position,
+    Row,
     finish_writer,
     prepare_schema,
     read_position,
+    row_of,
     write_batch,
 )
 
@@ -143,7 +145,7 @@ class Shipper:
     def _sources(self) -> list[_Source]:
         return [*([] if self._own is None else [self._own]), *self._adopted.values()]
 
-    def _ship(self, source: _Source, discard: Callable[[Segment], None]) -> bool:
+    def _ship(self, source: _Source, discard: Callable[[Segment], bool]) -> bool:
         """Ship the next batch of a source, discarding segments that are wholly in the database."""
         self._find_position(source)
         for segment in list(source.segments):
@@ -157,7 +159,8 @@ class Shipper:
                     return True
                 if not found.is_last:
                     return False
-            discard(segment)
+            if not discard(segment):
+                return True
         return False
 
     def _find_position(self, source: _Source) -> None:
@@ -186,12 +189,12 @@ class Shipper:
         source.position = batch.end
         self.shipped.records += batch.records
         self.shipped.own_records += batch.records if source is self._own else 0
-        self.shipped.events += len(batch.events)
+        self.shipped.events += len(batch.rows)
         self.shipped.dead_letters += len(batch.dead_letters)
         self.shipped.counts += batch.counts
 
     def _batch(self, source: _Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> Batch:
-        events: list[Event] = []
+        rows: list[Row] = []
         letters: list[DeadLetter] = []
         counts = Counter(counts)
         for n, record in enumerate(records, start=1):
@@ -200,22 +203,22 @@ class Shipper:
                 counts += tally
                 continue
             try:
-                events.append(decode(record.payload))
-            except EventError as error:
-                letters.append(DeadLetter(record.number, record.payload, str(error)))
+                rows.append(row_of(decode(record.payload)))
+            except Exception as error:  # noqa: BLE001  # whatever a record does to us, the ones after it must not wait for ever
+                letters.append(_dead_letter(record, end, describe(error)))
             if n % _YIELD_EVERY == 0:
                 time.sleep(0)  # lets a waiting thread of the agent run at once, not after the switch interval of 5 ms
-        return self._sealed(source, records, end, events, letters, counts)
+        return self._sealed(source, records, end, rows, letters, counts)
 
     def _set_aside(self, source: _Source, record: Record, end: Position, counts: Counter[str], problem: str) -> Batch:
-        return self._sealed(source, [record], end, [], [DeadLetter(record.number, record.payload, problem)], counts)
+        return self._sealed(source, [record], end, [], [_dead_letter(record, end, problem)], counts)
 
     @staticmethod
     def _sealed(  # noqa: PLR0913, PLR0917  # the parts of a batch
         source: _Source,
         records: Sequence[Record],
         end: Position,
-        events: list[Event],
+        rows: list[Row],
         letters: list[DeadLetter],
         counts: Counter[str],
     ) -> Batch:
@@ -225,7 +228,7 @@ class Shipper:
             writer_id=source.writer_id,
             begin=source.position,
             end=end,
-            events=events,
+            rows=rows,
             records=len(records),
             next_number=max((record.number + 1 for record in records), default=0),
             dead_letters=letters,
@@ -233,9 +236,14 @@ class Shipper:
         )
 
 
-def _remover(source: _Source) -> Callable[[Segment], None]:
-    def remove(segment: Segment) -> None:
+def _dead_letter(record: Record, end: Position, reason: str) -> DeadLetter:
+    return DeadLetter(record.number, Position(end.segment, record.start), record.payload, reason)
+
+
+def _remover(source: _Source) -> Callable[[Segment], bool]:
+    def remove(segment: Segment) -> bool:
         source.segments.remove(segment)
         segment.remove()
+        return True
 
     return remove

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from turso_hooks.errors import DatabaseError, DatabaseUnavailable, JournalError
+from turso_hooks.errors import DatabaseError, DatabaseUnavailable, JournalError, describe
 from turso_hooks.journal import Writer
 from turso_hooks.shipping.backoff import backoff_s
 from turso_hooks.shipping.counts import Counts, encode_tally, log, warn_once
@@ -24,11 +24,17 @@ from turso_hooks.shipping.shipper import Shipper
 _ADOPT_EVERY_S = 2.0
 """How often to look for segments without a writer."""
 
+_LET_OTHERS_S = 0.001
+"""Between two batches: SQLite's lock goes to whoever asks first, and who has just let go of it would always be that."""
+
 _BATCHES_A_ROUND = 20
 """Batches of this process's own records between two looks at the clock."""
 
 _TELL_EVERY_S = 1.0
 """How often counts are written to the journal while they grow."""
+
+_LOCKED_PAUSE_S = 0.5
+"""The longest pause while another program holds the database: it lets go without telling."""
 
 _PATIENCE_S = 30.0
 """How long a database may be out of reach before it is worth a warning."""
@@ -41,7 +47,7 @@ class Worker:
         self._shipper = shipper
         self._writer = writer
         self._counts = counts
-        self._interval_s = interval_s
+        self._interval_s = min(interval_s, threading.TIMEOUT_MAX)
         self._wake = threading.Event()
         self._changed = threading.Condition()
         self._is_stopping = False
@@ -69,14 +75,14 @@ class Worker:
                 rest_s = deadline - time.monotonic()
                 if rest_s <= 0 or not self._thread.is_alive():
                     return self._shipper.own_position >= goal
-                self._changed.wait(rest_s)
+                self._changed.wait(min(rest_s, threading.TIMEOUT_MAX))
         return True
 
     def stop(self, deadline: float) -> None:
         """Ask the thread to end, and wait for that until `deadline` (monotonic)."""
         self._is_stopping = True
         self._wake.set()
-        self._thread.join(max(deadline - time.monotonic(), 0))
+        self._thread.join(min(max(deadline - time.monotonic(), 0), threading.TIMEOUT_MAX))
 
     def waiting_records(self) -> int:
         """How many of this process's records are not in the database yet."""
@@ -108,6 +114,7 @@ class Worker:
             if not self._has_more:
                 self._wake.wait(self._interval_s)
             self._wake.clear()
+            self._attempt(self._look_after_journal)
             if time.monotonic() >= self._retry_at:
                 self._attempt(self._work)
             self._notify()
@@ -121,25 +128,31 @@ class Worker:
         except DatabaseError as error:
             self._failed(error)
         except Exception as error:  # noqa: BLE001  # the thread must outlive whatever goes wrong, and say so
-            warn_once(f"shipping:{type(error).__name__}", "shipping failed: %r; events wait in the journal", error)
+            problem = describe(error)
+            warn_once(f"shipping:{type(error).__name__}", "shipping failed: %s; events wait in the journal", problem)
             log.debug("shipping failed", exc_info=True)
-            self._failed(DatabaseUnavailable("ship", "the journal", repr(error)))
-        else:
-            self._failures, self.problem = 0, None
+            self._failed(DatabaseUnavailable("ship", "the journal", problem))
 
-    def _work(self) -> None:
+    def _look_after_journal(self) -> None:
+        """What has its time whether the database answers or not."""
         now = time.monotonic()
         if now >= self._tell_at:
             self._tell_at = now + _TELL_EVERY_S
             self.tell_counts()
             if not self._writer.check():
                 warn_once("journal-gone", "the journal %s was deleted while in use", self._writer.folder.path)
+            for path in self._writer.folder.unreadable:
+                warn_once(f"unreadable:{path}", "the journal file %s cannot be opened: see to its rights, or remove it", path)
+
+    def _work(self) -> None:
         self._has_more = self._ship_own()
+        now = time.monotonic()
         if now >= self._adopt_at:
             self._adopt_at = now + _ADOPT_EVERY_S
             while self._shipper.adopt() and not self._is_stopping:
                 while self._shipper.ship_adopted() and not self._is_stopping:
                     self._ship_own()
+        self._failures, self.problem = 0, None
 
     def _finish(self) -> None:
         """Delete what is wholly shipped, and say that this writer is done if it is."""
@@ -152,6 +165,7 @@ class Worker:
             if not self._shipper.ship_own():
                 return False
             self._notify()
+            self._wake.wait(_LET_OTHERS_S)
         return True
 
     def _notify(self) -> None:
@@ -164,7 +178,8 @@ class Worker:
             self._failing_since = now
         self._failures += 1
         self._has_more = False
-        self._retry_at = now + backoff_s(self._failures, random.random())  # noqa: S311  # a pause is no secret
+        pause_s = backoff_s(self._failures, random.random())  # noqa: S311  # a pause is no secret
+        self._retry_at = now + (min(pause_s, _LOCKED_PAUSE_S) if "locked" in error.problem else pause_s)
         self._shipper.look_again()
         self.problem = str(error)
         is_passing = isinstance(error, DatabaseUnavailable)

@@ -16,6 +16,7 @@ from turso_hooks.store.client import (
     initialize_schema,
     reset_schema_state,
 )
+from turso_hooks.store.rows import Row, row_of
 from turso_hooks.store.schema import prepare_schema, schema_version
 from turso_hooks.store.writing import Batch, DeadLetter, Position, finish_writer, read_position, write_batch
 
@@ -23,6 +24,7 @@ __all__ = [
     "Batch",
     "DeadLetter",
     "Position",
+    "Row",
     "TursoConfig",
     "close_turso_client",
     "create_turso_client",
@@ -33,6 +35,7 @@ __all__ = [
     "prepare_schema",
     "read_position",
     "reset_schema_state",
+    "row_of",
     "schema_version",
     "write_batch",
 ]

@@ -24,7 +24,7 @@ _lock = threading.Lock()
 class TursoConfig:
     """Where the database is, and the token for it."""
 
-    url: str
+    url: str = field(repr=False)
     auth_token: str | None = field(default=None, repr=False)
 
 

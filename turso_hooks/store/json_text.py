@@ -16,7 +16,8 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 def to_json(value: Any) -> str | None:
     """JSON text of `value`; None, which is unknown, stays None.
 
-    Not-a-number, infinities, bytes and keys that are not text have no JSON: they take the marked forms of `events.marks`.
+    Not-a-number, infinities and bytes have no JSON: they take the marked forms of `events.marks`, as do dicts with keys such as
+    tuples. Keys that are numbers, booleans or None become text, as JSON has it.
     """
     if value is None:
         return None

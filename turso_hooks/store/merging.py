@@ -59,7 +59,7 @@ class Table:
     rules: Mapping[str, str] = field(default_factory=dict[str, str])
     """Other columns and their SQL: `old.` is the row that is there, `new.` the one that arrives."""
     computed: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Columns not bound but computed when a row is first inserted, and their SQL."""
+    """Columns computed when a row is first inserted, and their SQL; what that binds comes after the values of `columns`."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -83,8 +83,7 @@ class Table:
         )
 
     def _bound(self, column: str) -> str:
-        parameter = f"?{self.columns.index(column) + 1}"
-        return f"coalesce({parameter}, '{UNKNOWN}')" if column in self.required else parameter
+        return f"coalesce(?, '{UNKNOWN}')" if column in self.required else "?"
 
     def _expand(self, rule: str) -> str:
         return rule.replace("old.", f"{self.name}.").replace("new.", "excluded.")

@@ -109,6 +109,7 @@ def _message_added(event: MessageAdded, born: _Born) -> _TableRow:
         _integer(event.position),
         to_json(event.metadata),
         born.key,
+        event.session_id,  # once more, for its `sequence`
     )
     return MESSAGES, values
 

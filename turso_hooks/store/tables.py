@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from turso_hooks.store.merging import UNKNOWN, Table
 
-_EARLIEST = "CASE WHEN new.{column} < old.{column} THEN new.{column} ELSE old.{column} END"
-_LATEST = "CASE WHEN old.ended_at IS NULL OR new.ended_at > old.ended_at THEN new.ended_at ELSE old.ended_at END"
+# Times are compared by their milliseconds first: the original logger writes them in another form. `ended_at` has none, but
+# its two forms differ only in the character between date and time, as far as whole seconds go.
+_IS_EARLIER = "(new.occurred_ms < old.occurred_ms OR (new.occurred_ms = old.occurred_ms AND new.started_at < old.started_at))"
+_EARLIEST = f"CASE WHEN {_IS_EARLIER} THEN new.{{column}} ELSE old.{{column}} END"
+_LATEST = """
+    CASE WHEN old.ended_at IS NULL OR new.ended_at > replace(old.ended_at, ' ', 'T') THEN new.ended_at
+         ELSE old.ended_at END"""
 
 # A start that was seen beats the time of the first thing that was; between two of a kind the earlier one stands.
 # NULL is a row of the original logger, which always knew the start.
-_EARLIER_START = """
+_EARLIER_START = f"""
     CASE WHEN new.start_known > coalesce(old.start_known, 1)
-           OR (new.start_known = coalesce(old.start_known, 1) AND new.started_at < old.started_at)
-         THEN new.{column} ELSE old.{column} END"""
+           OR (new.start_known = coalesce(old.start_known, 1) AND {_IS_EARLIER})
+         THEN new.{{column}} ELSE old.{{column}} END"""
 
 _WITH_LATEST_STATUS = """
     CASE WHEN new.status_key > coalesce(old.status_key, '') THEN new.{column} ELSE old.{column} END"""
@@ -58,7 +63,7 @@ SESSIONS = Table(
 SESSION_SEEN = " ".join(
     f"""
     INSERT INTO sessions (id, agent_type, model, started_at, occurred_ms, start_known, status, status_key, provenance)
-    VALUES (?1, '{UNKNOWN}', '{UNKNOWN}', ?2, ?3, 0, 'running', '', '')
+    VALUES (?, '{UNKNOWN}', '{UNKNOWN}', ?, ?, 0, 'running', '', '')
     ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, occurred_ms = excluded.occurred_ms
     WHERE sessions.start_known = 0 AND excluded.started_at < sessions.started_at
     """.split()
@@ -80,7 +85,7 @@ MESSAGES = Table(
         ("position",),
         ("metadata",),
     ),
-    computed={"sequence": "(SELECT coalesce(max(sequence), 0) + 1 FROM messages WHERE session_id = ?2)"},
+    computed={"sequence": "(SELECT coalesce(max(sequence), 0) + 1 FROM messages WHERE session_id = ?)"},
 )
 
 TOOL_EXECUTIONS = Table(

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from turso_hooks.drivers import EmbeddedDatabase, Statement
 from turso_hooks.errors import PositionMoved, RowRefused
-from turso_hooks.events import Event, to_text
-from turso_hooks.store.rows import Row, row_of
+from turso_hooks.events import to_text
+from turso_hooks.store.rows import Row
 from turso_hooks.store.tables import SESSION_SEEN, SESSIONS, TABLES
 
 FINISHED_KEPT = timedelta(days=1)
@@ -30,12 +30,12 @@ _UPSERTS = {table.name: table.upsert() for table in TABLES}
 
 _MOVE_POSITION = """
     INSERT INTO journal_writers (writer_id, segment, end_offset, records, next_number, updated_at)
-    SELECT ?1,
-        CASE WHEN (SELECT segment || ':' || end_offset FROM journal_writers WHERE writer_id = ?1) IS ?2 THEN ?3 END,
-        ?4, ?5, ?6, ?7
+    SELECT ?,
+        CASE WHEN (SELECT segment || ':' || end_offset FROM journal_writers WHERE writer_id = ?) IS ? THEN ? END,
+        ?, ?, ?, ?
     WHERE true
     ON CONFLICT (writer_id) DO UPDATE SET
-        segment = excluded.segment, end_offset = excluded.end_offset, updated_at = excluded.updated_at,
+        finished_at = NULL, segment = excluded.segment, end_offset = excluded.end_offset, updated_at = excluded.updated_at,
         records = journal_writers.records + excluded.records,
         next_number = max(journal_writers.next_number, excluded.next_number)"""
 
@@ -51,17 +51,17 @@ _FOLD = (
     """INSERT INTO journal_writers (writer_id, segment, end_offset, records, next_number, updated_at)
     SELECT '{all}', 0, 0, records, next_number, updated_at FROM (
         SELECT sum(records) AS records, sum(next_number) AS next_number, max(updated_at) AS updated_at
-        FROM journal_writers WHERE finished_at < ?1)
+        FROM journal_writers WHERE finished_at < ?)
     WHERE records IS NOT NULL
     ON CONFLICT (writer_id) DO UPDATE SET records = journal_writers.records + excluded.records,
         next_number = journal_writers.next_number + excluded.next_number, updated_at = excluded.updated_at""",
     """INSERT INTO journal_counts (writer_id, reason, count)
     SELECT '{all}', reason, sum(count) FROM journal_counts
-    WHERE writer_id IN (SELECT writer_id FROM journal_writers WHERE finished_at < ?1) GROUP BY reason
+    WHERE writer_id IN (SELECT writer_id FROM journal_writers WHERE finished_at < ?) GROUP BY reason
     ON CONFLICT (writer_id, reason) DO UPDATE SET count = journal_counts.count + excluded.count""",
     """DELETE FROM journal_counts
-    WHERE writer_id IN (SELECT writer_id FROM journal_writers WHERE finished_at < ?1)""",
-    "DELETE FROM journal_writers WHERE finished_at < ?1",
+    WHERE writer_id IN (SELECT writer_id FROM journal_writers WHERE finished_at < ?)""",
+    "DELETE FROM journal_writers WHERE finished_at < ?",
 )
 
 
@@ -76,6 +76,8 @@ class DeadLetter(NamedTuple):
     """A record that cannot become a row, and why."""
 
     number: int
+    position: Position
+    """Where it begins: a number may come twice where damage was in the way of counting."""
     payload: bytes
     reason: str
 
@@ -88,7 +90,7 @@ class Batch:
     begin: Position | None
     """Where the writer stands before; None if the database does not know it."""
     end: Position
-    events: Sequence[Event]
+    rows: Sequence[Row]
     records: int
     """How many records these are, dead letters and counts included."""
     next_number: int
@@ -131,14 +133,20 @@ def finish_writer(database: EmbeddedDatabase, writer_id: str, now: datetime) -> 
 
 
 def _statements(batch: Batch, now: str) -> list[Statement]:
-    rows = [row_of(event) for event in batch.events]
     by_table: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for row in rows:
+    for row in batch.rows:
         by_table[row.table.name].append(row.values)
     written = [Statement(_UPSERTS[table.name], by_table[table.name]) for table in TABLES if by_table[table.name]]
-    seen = _sessions_seen(rows)
+    seen = _sessions_seen(batch.rows)
     letters = [
-        (f"{batch.writer_id}:{letter.number}", batch.writer_id, letter.number, letter.reason, letter.payload, now)
+        (
+            f"{batch.writer_id}:{letter.position.segment}:{letter.position.offset}",
+            batch.writer_id,
+            letter.number,
+            letter.reason,
+            letter.payload,
+            now,
+        )
         for letter in batch.dead_letters
     ]
     counts = [(batch.writer_id, reason, count) for reason, count in batch.counts.items()]
@@ -152,7 +160,7 @@ def _move_position(batch: Batch, now: str) -> Statement:
     end = batch.end
     return Statement(
         _MOVE_POSITION,
-        [(batch.writer_id, expected, end.segment, end.offset, batch.records, batch.next_number, now)],
+        [(batch.writer_id, batch.writer_id, expected, end.segment, end.offset, batch.records, batch.next_number, now)],
     )
 
 

@@ -216,14 +216,16 @@ class _Conversation:
 
     def _calls(self, message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The tool calls a message asks for; an id that was used before is told apart by counting."""
-        listed = message.get("tool_calls") or []
+        listed = message.get("tool_calls")
+        listed = listed if isinstance(listed, list) else []
         older = message.get("function_call")
         if older:
             listed = [*listed, {"id": None, "function": older}]
-        for index, call in enumerate(listed if isinstance(listed, list) else []):
+        for index, call in enumerate(listed):
             if not isinstance(call, Mapping):
                 continue
-            function = call.get("function") or call.get("custom") or {}
+            function = call.get("function") or call.get("custom")
+            function = function if isinstance(function, Mapping) else {"name": function}
             call_id = _text(call.get("id")) or f"#{self.position}.{index}"
             earlier = self.call_ids[call_id]
             self.call_ids[call_id] += 1
@@ -314,7 +316,7 @@ def _content(message: Mapping[str, Any], calls: list[dict[str, Any]]) -> Any:
 def _part(part: Any) -> Any:
     if not isinstance(part, Mapping):
         return part
-    if part.get("type") in {"text", "input_text", "output_text"} and isinstance(part.get("text"), str):
+    if str(part.get("type")) in {"text", "input_text", "output_text"} and isinstance(part.get("text"), str):
         return TextPart(text=part["text"])
     image = part.get("image_url")
     if part.get("type") == "image_url" and isinstance(image, Mapping):
