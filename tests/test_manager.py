@@ -13,6 +13,7 @@ from turso_hooks import get_plugin_manager, hookimpl
 from turso_hooks.events import Event, MessageAdded, SessionStarted
 from turso_hooks.manager import PluginManager, build_plugin_manager
 from turso_hooks.plugin import Recorder
+from turso_hooks.settings import Settings
 
 Rows = Callable[..., list[tuple[object, ...]]]
 
@@ -161,6 +162,54 @@ def test_each_manager_redacts_for_itself_and_all_share_one_journal(recorder: Rec
     say(strict, "hidden")
     say(plain, "kept")
     assert kept(recorder, rows) == ["kept"]
+
+
+def test_two_recorders_in_one_manager_are_both_redacted(manager: PluginManager, recorder: Recorder, tmp_path: Path) -> None:
+    second = Recorder(Settings(database_url=f"file:{tmp_path}/second.db", state_folder=tmp_path / "state"))
+    manager.register(second, "second")
+    manager.register(plugin(redact_event=lambda: None))
+    say(manager, "secret")
+    assert recorder.close(30).is_complete
+    assert second.close(30).is_complete
+    assert not any(b"secret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_an_exception_that_cannot_be_shown_does_not_get_through_the_guard(manager: PluginManager, recorder: Recorder) -> None:
+    class Mute(ValueError):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+        __repr__ = __str__
+
+    class Raises:
+        @hookimpl
+        def message_added(self, event: MessageAdded) -> None:
+            raise Mute
+
+    manager.register(Raises())
+    say(manager, "a")
+    assert recorder.counts() == {"plugin_failed": 1}
+
+
+def test_a_plugin_that_asks_for_the_manager_while_it_is_loaded_gets_it(child: Callable[..., Any]) -> None:
+    code = """
+        import importlib.metadata, sys, types
+        import turso_hooks.manager
+
+        class Entry:
+            name = "curious"
+            def load(self):
+                assert turso_hooks.get_plugin_manager() is not None
+                raise SystemExit(3)
+
+        importlib.metadata.entry_points = lambda group: [Entry()]
+        turso_hooks.get_plugin_manager().hook.message_added(
+            event=turso_hooks.MessageAdded(session_id="s", role="user", content="x")
+        )
+        print("done")
+        """
+    process = child(code)
+    assert process.communicate(timeout=30)[0] == "done\n"
 
 
 def test_other_plugins_see_events_as_the_runner_said_them(manager: PluginManager) -> None:

@@ -190,6 +190,38 @@ def test_after_close_an_event_starts_everything_anew(recorder: Recorder, rows: R
     assert rows("SELECT count(*), count(finished_at) FROM journal_writers") == [(3, 3)]
 
 
+def test_a_flush_after_a_close_that_had_to_give_up_says_what_was_left(recorder: Recorder, database: Path, rows: Rows) -> None:
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("CREATE TABLE t (x)")
+        other.execute("BEGIN EXCLUSIVE")
+        recorder.record(message())
+        assert not recorder.close(0.1).is_complete
+        assert (recorder.flush(0.1).is_complete, recorder.flush(0.1).waiting) == (False, 1)
+
+
+def test_a_child_forked_while_the_parent_ships_can_ship(recorder: Recorder, rows: Rows) -> None:
+    done = threading.Event()
+
+    def log() -> None:
+        while not done.wait(0.0005):
+            for _ in range(20):
+                recorder.record(message("x" * 500))
+
+    thread = threading.Thread(target=log)
+    thread.start()
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(25)
+            recorder.record(message("child"))
+            os._exit(0 if recorder.flush(20).is_complete else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    done.set()
+    thread.join()
+    assert recorder.flush(30).is_complete
+    assert rows("SELECT count(*) FROM messages WHERE content = 'child'") == [(20,)]
+
+
 def test_what_is_closed_leaves_no_file_behind(recorder: Recorder, tmp_path: Path) -> None:
     for n in range(50):
         recorder.record(message(str(n)))

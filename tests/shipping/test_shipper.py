@@ -4,16 +4,25 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from turso_hooks.drivers import EmbeddedDatabase
 from turso_hooks.errors import DatabaseUnusable
 from turso_hooks.events import MessageAdded, SessionStarted, decode, encode
 from turso_hooks.journal import JournalFolder, Writer
+from turso_hooks.journal import writer as journal_writer
 from turso_hooks.shipping import Shipper
 from turso_hooks.shipping.backoff import backoff_s
 from turso_hooks.shipping.counts import Counts, decode_tally, encode_tally
 from turso_hooks.store import prepare_schema
+
+
+class FrozenKey(msgspec.Struct, frozen=True):
+    """Something msgpack takes as a key and does not give back."""
+
+    x: int
+
 
 Rows = Callable[..., list[tuple[object, ...]]]
 
@@ -86,6 +95,59 @@ def test_a_row_that_is_refused_is_set_aside_alone_and_the_rest_goes_on(
     assert [decode(row[0]).content for row in rows("SELECT payload FROM dead_letters ORDER BY number")] == ["3", "77"]  # type: ignore[arg-type, attr-defined]
     assert rows("SELECT reason, count FROM journal_counts") == [("dead_letter", 2)]
     assert rows("SELECT records FROM journal_writers") == [(100,)]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        encode(MessageAdded(session_id="s", role=5, content={FrozenKey(x=1): 1})),  # type: ignore[arg-type]
+        encode(MessageAdded(session_id="s", role="user", content=msgspec.msgpack.Ext(-1, b"x"))),
+        msgspec.msgpack.encode({"type": "$tally", "counts": {"a": "b"}}),
+        b"\x91" * 5000 + b"\xc0",
+    ],
+)
+def test_no_record_keeps_those_after_it_waiting(
+    payload: bytes, make: Callable[..., Shipper], writer: Writer, rows: Rows
+) -> None:
+    shipper = make(writer=writer)
+    for one in (message(1), payload, message(2)):
+        writer.append(one)
+    while shipper.ship_own():
+        pass
+    assert rows("SELECT content FROM messages ORDER BY sequence") == [("1",), ("2",)]
+    assert rows("SELECT payload FROM dead_letters") == [(payload,)]
+
+
+def test_a_file_that_cannot_be_opened_keeps_no_other_waiting(
+    make: Callable[..., Shipper], writer: Writer, folder: JournalFolder, rows: Rows
+) -> None:
+    writer.append(message(1))
+    writer.close()
+    for name in (f"{'0' * 32}.00000001.v1.segment", f"{'f' * 32}.00000001.v1.segment", f"{'0' * 32}.v1.inbox"):
+        (folder.path / name).mkdir()
+    drain(make())
+    assert rows("SELECT content FROM messages") == [("1",)]
+    assert len(folder.unreadable) == 3
+
+
+def test_a_segment_sealed_by_a_signal_handler_amid_an_append_is_read_to_its_end(
+    make: Callable[..., Shipper], writer: Writer, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipper = make(writer=writer)
+    writer.append(message(1))
+    real = os.write
+
+    def write_after_being_interrupted(fd: int, data: bytes) -> int:
+        monkeypatch.setattr(journal_writer, "_write", real)
+        writer.seal()
+        shipper.ship_own()
+        return real(fd, data)
+
+    monkeypatch.setattr(journal_writer, "_write", write_after_being_interrupted)
+    writer.append(message(2))
+    while shipper.ship_own():
+        pass
+    assert rows("SELECT content FROM messages ORDER BY sequence") == [("1",), ("2",)]
 
 
 def test_what_is_no_event_is_set_aside_with_its_bytes(make: Callable[..., Shipper], writer: Writer, rows: Rows) -> None:

@@ -172,6 +172,17 @@ def test_a_session_has_the_status_of_its_latest_start_or_end(store: Store) -> No
     )
 
 
+def test_times_are_merged_right_beside_those_of_the_original_logger(store: Store) -> None:
+    store.database.execute(
+        "INSERT INTO sessions (id, agent_type, model, started_at, ended_at) "
+        "VALUES ('s', 'a', 'm', '2026-01-02 03:00:00', '2026-01-02 04:00:00')"
+    )
+    store.write(SessionStarted(session_id="s", occurred_at=START + timedelta(hours=1)))
+    store.write(SessionEnded(session_id="s", occurred_at=START + timedelta(hours=2)))
+    row = store.rows("sessions")[0]
+    assert (row["started_at"], row["ended_at"]) == ("2026-01-02T01:00:00.000000Z", "2026-01-02 04:00:00")
+
+
 def test_a_row_before_its_session_makes_one_that_is_filled_in_later(store: Store) -> None:
     store.write(MessageAdded(session_id="s", role="user", occurred_at=START))
     placeholder = store.rows("sessions")[0]

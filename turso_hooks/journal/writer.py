@@ -74,20 +74,20 @@ class Writer:
 
     def append(self, payload: bytes) -> None:
         """Append one record. Raises `JournalFull` or `JournalUnwritable`: then it is not kept, and its number is used up."""
-        number = next(self._numbers)
         with self._lock:
-            if self._append(payload, number):
+            if self._append(payload):
                 return
         # Not under the lock: holding two of them, in whatever order, could meet a fork that takes all of them.
         assert self._successor is not None
         self._successor.append(payload)
 
-    def _append(self, payload: bytes, number: int) -> bool:
+    def _append(self, payload: bytes) -> bool:
         """Append a record; False if this writer takes no more."""
+        if self._current is None and self._successor is not None:
+            return False
+        number = next(self._numbers)
         segment = self._current
         if segment is None or segment.size >= self._segment_bytes:
-            if self._successor is not None:
-                return False
             segment = self._next_segment()
         record = frame(payload, number, segment.salt)
         if len(record) > self._room_bytes:
