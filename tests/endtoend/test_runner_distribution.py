@@ -133,5 +133,5 @@ def test_installed_plugins_that_misbehave_in_every_way_disturb_neither_agent_nor
     kept, said = run(place, "tiny-runner", "third")
     assert kept == [("ours", "completed", "hello")]
     assert "Traceback" not in said
-    for reported in ("a_missing", "raised by a hook", "wrapper of message_added is refused", "raised by a redactor"):
+    for reported in ("a_missing", "raised by a hook", "wrapper of message_added is refused", "redactor of plugin d_redacts"):
         assert said.count(reported) == 1, said

@@ -151,6 +151,16 @@ def test_a_pydantic_model_keeps_its_fields_and_its_secrets() -> None:
     assert "hush" not in str(found)
 
 
+def test_the_text_of_parts_is_found_whatever_else_is_in_the_event() -> None:
+    event = MessageAdded(session_id="s", role="user", content=[TextPart(text="a\ud800")], metadata=Path("/"))
+    row = row_of(decode(encode_marked(event)))
+    assert row.values[row.table.columns.index("content")] == "a\\ud800"
+    large = MessageAdded(session_id="s" * 200, message_id="m" * 200, role="user", content=[TextPart(text="b" * 9000)])
+    cut = row_of(decode(encode_cut(large, 4096)))
+    assert str(cut.values[cut.table.columns.index("content")]).startswith("bbb")
+    assert cut.values[0] == f"{'s' * 200}:message:{'m' * 200}"
+
+
 def test_a_value_shared_by_two_places_is_no_cycle() -> None:
     shared = [1]
     assert kept([shared, shared, 2**70])[:2] == [[1], [1]]

@@ -44,7 +44,7 @@ def test_a_row_id_is_the_session_the_kind_the_source_id_and_its_reuse() -> None:
 def test_an_event_belongs_to_the_row_it_names_or_its_source_id_or_else_a_row_of_its_own() -> None:
     assert row_id_of(MessageAdded(session_id="s", role="user", row_id="r", message_id="m")) == "r"
     assert row_id_of(MessageAdded(session_id="s", role="user", message_id="m")) == "s:message:m"
-    alone = ToolCallStarted(session_id="s")
+    alone = ToolCallStarted(session_id="s", tool_call_id="")
     assert row_id_of(alone) == alone.event_id
     assert row_id_of(SessionStarted(session_id="s")) == "s"
 

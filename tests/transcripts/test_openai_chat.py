@@ -89,6 +89,13 @@ def test_equal_conversations_are_told_apart_by_their_occurrence() -> None:
     assert [again.events([HELLO])[0].session_id for _ in range(2)] == [first, second]
 
 
+def test_an_id_that_two_conversations_of_a_file_share_is_told_apart() -> None:
+    reader = Reader(AT)
+    other = {**HELLO, "content": "other"}
+    given = [reader.events({"id": 0, "messages": [one]})[0].session_id for one in (HELLO, other, HELLO)]
+    assert given == ["0", "0~1", "0"]
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -147,6 +154,7 @@ def found(text: str) -> list[Any]:
         (json.dumps({"messages": [HELLO]}), [{"messages": [HELLO]}]),
         (json.dumps([{"messages": [HELLO]}, {"messages": []}], indent=2), [{"messages": [HELLO]}, {"messages": []}]),
         (json.dumps([HELLO], indent=2), [[HELLO]]),
+        (f"[\n{json.dumps([HELLO])},\n{json.dumps([HELLO])}\n]", [[HELLO], [HELLO]]),
         (f"{json.dumps([HELLO])}\n\n{json.dumps({'messages': [HELLO]})}\n", [[HELLO], {"messages": [HELLO]}]),
     ],
 )

@@ -22,6 +22,9 @@ from turso_hooks.transcripts import openai_chat
 _FLUSH_EVERY = 20_000
 """Events after which an import waits for the database, so that the journal does not grow with the file."""
 
+_LOST = frozenset({"journal_full", "journal_unwritable", "unencodable", "dead_letter", "redactor_failed"})
+"""Counts that mean that something is not in the database that should be."""
+
 _SHIP_TIMEOUT_S = 600.0
 
 
@@ -69,7 +72,12 @@ def openai_chat_command(file: Path, database_url: str | None, as_json: bool) -> 
             click.echo(f"  {reason}: {number:,}")
     for problem in result.unreadable:
         click.echo(f"{file}: {problem}", err=True)
-    if result.unreadable:
+    lost = sum(number for reason, number in result.counts.items() if reason in _LOST)
+    if lost:
+        click.echo(
+            f"turso-hooks: {plural(lost, 'event')} could not be kept, see the counts; mend that and import again", err=True
+        )
+    if result.unreadable or lost:
         raise click.exceptions.Exit(1)
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from turso_hooks.drivers import EmbeddedDatabase, parse_database_url
 from turso_hooks.errors import SettingsError
+from turso_hooks.events.marks import plain
 from turso_hooks.settings import Settings, load_settings
 from turso_hooks.store import prepare_schema
 
@@ -44,7 +45,11 @@ def prepared(settings: Settings) -> list[int]:
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON; times as ISO 8601 in UTC."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode())
+    try:
+        encoded = msgspec.json.encode(value, enc_hook=str)
+    except UnicodeEncodeError:  # another program's JSON may hold lone surrogates
+        encoded = msgspec.json.encode(plain(value, for_json=True))
+    click.echo(msgspec.json.format(encoded, indent=2).decode())
 
 
 def is_terminal() -> bool:

@@ -45,9 +45,9 @@ def show(rendered: RenderableType) -> None:
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def visible(text: str) -> str:
+def visible(text: object) -> str:
     """`text` with control characters made visible: what an agent said must not steer the terminal."""
-    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", text.replace("\r\n", "\n"))
+    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", str(text).replace("\r\n", "\n"))
 
 
 def render_conversation(conversation: Conversation, *, is_whole: bool) -> RenderableType:
@@ -98,7 +98,8 @@ def _header(session: SessionSummary) -> RenderableType:
 
 
 def _body(conversation: Conversation, *, is_whole: bool) -> Iterator[RenderableType]:
-    executed = {call.tool_call_id for call in conversation.tool_calls if call.tool_call_id and call.status != "running"}
+    answers = [call for call in conversation.tool_calls if call.output is not None or call.error]
+    executed = {call.tool_call_id for call in answers if call.tool_call_id}
     children = list(conversation.children)
     for entry in _in_order(conversation):
         if isinstance(entry, Message):
@@ -106,7 +107,8 @@ def _body(conversation: Conversation, *, is_whole: bool) -> Iterator[RenderableT
                 yield from _message(entry)
         elif isinstance(entry, ToolCall):
             yield from _tool_call(entry, is_whole=is_whole)
-            for child in [child for child in children if child.session.parent_tool_call_id == entry.tool_call_id]:
+            call_id = entry.tool_call_id
+            for child in [child for child in children if call_id and child.session.parent_tool_call_id == call_id]:
                 children.remove(child)
                 yield _sub_agent(child, is_whole=is_whole)
         elif isinstance(entry, Note):
@@ -147,8 +149,11 @@ def _pieces(message: Message) -> Iterator[RenderableType]:
     if message.content and message.content.strip():
         yield Text(visible(message.content.strip()))
     for part in parts:
-        if isinstance(part, dict) and part.get("type") == "file":
-            yield Text(f"[{visible(str(part.get('name') or part.get('url') or 'file'))[:200]}]", style="dim")
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "file":
+            yield Text(f"[{visible(part.get('name') or part.get('url') or 'file')[:200]}]", style="dim")
+        elif kind not in {"text", "reasoning", "tool_call"} and not isinstance(part, str):
+            yield Text(_short(part, is_whole=False), style="dim")
 
 
 def _tool_call(call: ToolCall, *, is_whole: bool) -> Iterator[RenderableType]:
@@ -170,7 +175,7 @@ def _tool_call(call: ToolCall, *, is_whole: bool) -> Iterator[RenderableType]:
 def _sub_agent(child: Conversation, *, is_whole: bool) -> RenderableType:
     panel = Panel(
         Group(_header(child.session), Text(), *_body(child, is_whole=is_whole)),
-        title=f"sub-agent {visible(child.session.agent_type)}".replace("[", "\\["),
+        title=Text(f"sub-agent {visible(child.session.agent_type)}"),
         title_align="left",
         border_style="dim",
         expand=False,
@@ -215,7 +220,12 @@ def _status(status: str) -> Text:
 
 
 def _when(moment: datetime | None) -> str:
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "?"
+    if moment is None:
+        return "?"
+    try:
+        return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except OverflowError:  # the first or last day of all in a zone that has no such day
+        return moment.isoformat(sep=" ", timespec="seconds")
 
 
 def _duration(session: SessionSummary) -> str | None:

@@ -7,18 +7,23 @@ say so in their place with their true length, so that the mark travels wherever 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from turso_hooks.events.marks import class_name, plain, printable
 from turso_hooks.events.model import Event, hook_name
+from turso_hooks.events.times import in_utc
 
 encode = msgspec.msgpack.Encoder().encode
 """An event as msgpack, fast; raises on anything msgpack has no form for."""
 
 _MARK_BYTES = 80
 """Room for the words that say what was cut."""
+
+_LONGEST_ID_CHARS = 200
+"""Ids up to here are never cut."""
 
 _MANY_LEAVES = 10_000
 """Beyond this number of long values, fields are cut whole: no single text is to blame for the size."""
@@ -36,12 +41,20 @@ def encode_cut(event: Event, max_bytes: int) -> bytes:
     field made of too many small values `{"$type": "cut", "class": "list", "bytes": …}`.
     """
     tree = _tree(event)
-    _cut_leaves(tree, max_bytes)
-    largest_first = sorted(tree.keys() - {"type"}, key=lambda name: len(encode(tree[name])))
+    ids = {name: value for name, value in tree.items() if _is_id(name, value)}
+    rest = {name: value for name, value in tree.items() if name not in ids}
+    _cut_leaves(rest, max_bytes - len(encode(ids)))
+    tree |= rest
+    largest_first = sorted(rest.keys(), key=lambda name: len(encode(tree[name])))
     while len(payload := encode(tree)) > max_bytes and largest_first:
         name = largest_first.pop()
         tree[name] = _cut_whole(tree[name], max_bytes)
     return payload
+
+
+def _is_id(name: str, value: Any) -> bool:
+    """Whether a field tells rows apart, so that cutting it would make two of them one; one that is too long for that is cut."""
+    return name == "type" or (name.endswith("_id") and isinstance(value, str) and len(value) <= _LONGEST_ID_CHARS)
 
 
 def _tree(event: Event) -> dict[str, Any]:
@@ -49,6 +62,8 @@ def _tree(event: Event) -> dict[str, Any]:
     tree: dict[str, Any] = {"type": hook_name(event)}
     for name in event.__struct_fields__:
         value = getattr(event, name)
+        if isinstance(value, datetime) and name == "occurred_at":
+            value = in_utc(value)  # its own zone may take it out of the years there are
         tree[name] = printable(value) if isinstance(value, str) else plain(value)
     return tree
 

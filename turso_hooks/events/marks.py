@@ -197,7 +197,9 @@ def _fields(value: Any) -> dict[str, Any] | None:
     """The fields of a model, by name; None for what is no model."""
     kind = type(value)
     if isinstance(value, msgspec.Struct):
-        return {name: getattr(value, name) for name in kind.__struct_fields__}
+        config = kind.__struct_config__
+        tag = {config.tag_field: config.tag} if config.tag is not None and config.tag_field else {}
+        return {**tag, **{name: getattr(value, name) for name in kind.__struct_fields__}}
     if dataclasses.is_dataclass(kind):
         return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(kind)}
     if hasattr(kind, "__attrs_attrs__"):

@@ -259,6 +259,6 @@ def row_id_of(event: Event) -> str:
         return event.session_id
     if event.row_id is not None:
         return event.row_id
-    if event.source_id is not None:
+    if event.source_id:  # an empty one tells nothing apart
         return row_id(event.session_id, event.row_kind, event.source_id)
     return event.event_id

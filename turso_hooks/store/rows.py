@@ -132,7 +132,7 @@ def _tool_call(  # noqa: PLR0913, PLR0917  # the columns in which start and end 
     duration_ms: int | None,
     state: _State,
 ) -> _TableRow:
-    message = None if event.message_id is None else row_id(event.session_id, MessageAdded.row_kind, event.message_id)
+    message = row_id(event.session_id, MessageAdded.row_kind, event.message_id) if event.message_id else None
     values = (
         row_id_of(event),
         event.session_id,
@@ -228,8 +228,11 @@ def _texts(parts: Iterable[Any]) -> Iterable[str]:
     for part in parts:
         if isinstance(part, str):
             yield part
-        elif isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
-            yield part["text"]
+        elif isinstance(part, dict) and part.get("type") == "text":
+            text = part.get("text")
+            text = text.get("escaped") if isinstance(text, dict) else text  # it had lone surrogates
+            if isinstance(text, str):
+                yield text
 
 
 def _integer(value: int | None) -> int | str | None:

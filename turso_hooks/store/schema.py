@@ -33,8 +33,8 @@ def prepare_schema(database: EmbeddedDatabase) -> list[int]:
             statements = [Statement(sql) for sql in statements_of(migration)]
             database.transaction(statements, operation=_OPERATION)
         except RowRefused as error:
-            if "schema_version" not in error.problem:
-                raise
+            if "schema_version" not in error.problem or schema_version(database) < migration.version:
+                raise  # not because another process was quicker
         except DatabaseUnusable as error:
             if "no such column" not in error.problem:
                 raise

@@ -5,7 +5,8 @@ A file is a JSON array of conversations, JSON Lines of them, or one conversation
 the older `function_call` and role `function`, and `reasoning_content` as several providers have it.
 
 Its session id is its `id` or `session_id` (its own, or in its metadata), else a UUIDv5 of its messages and of how many equal
-conversations came before it. The same conversation therefore becomes the same rows, however often it is read.
+conversations came before it. An id that comes again in a file with other messages gets `~n`. The same conversation therefore
+becomes the same rows, however often it is read.
 """
 
 from __future__ import annotations
@@ -79,10 +80,11 @@ def conversations(lines: Iterable[bytes]) -> Iterator[Found]:
         yield from (_line(number, line) for number, line in iterator if line.strip())
         return
     rest = list(iterator)
-    if any(_is_conversation_line(line) for _, line in rest):
+    whole = b"".join([first[1], *(line for _, line in rest)])
+    if not _is_json(whole) and any(_is_conversation_line(line) for _, line in rest):
         yield from (_line(number, line) for number, line in (first, *rest) if line.strip())
     else:
-        yield from _whole(b"".join([first[1], *(line for _, line in rest)]))
+        yield from _whole(whole)
 
 
 def _line(number: int, line: bytes) -> Found:
@@ -132,6 +134,7 @@ class Reader:
     def __init__(self, recorded_at: datetime) -> None:
         self._recorded_at = recorded_at
         self._seen: Counter[str] = Counter()
+        self._given: defaultdict[str, list[str]] = defaultdict(list)
 
     def events(self, conversation: Any) -> list[Event]:
         """The events of one conversation, in order. Raises `TranscriptError` if it is none."""
@@ -142,16 +145,21 @@ class Reader:
         metadata = {key: value for key, value in whole.items() if key != "messages"}
         own = metadata.pop("metadata", None)
         metadata |= dict(own) if isinstance(own, Mapping) else {} if own is None else {"metadata": own}
-        session_id = _given_id(metadata) or self._derived_id(messages)
+        session_id = self._session_id(_given_id(metadata), messages)
         started_at = _time(metadata) or next(filter(None, map(_time, messages)), None) or self._recorded_at
         return list(_Conversation(session_id, started_at).events(messages, metadata))
 
-    def _derived_id(self, messages: list[Any]) -> str:
-        canonical = json.dumps(messages, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        derived = str(uuid5(_NAMESPACE, canonical))
-        self._seen[derived] += 1
-        occurrence = self._seen[derived]
-        return derived if occurrence == 1 else str(uuid5(_NAMESPACE, f"{derived}:{occurrence}"))
+    def _session_id(self, given: str | None, messages: list[Any]) -> str:
+        canonical = str(uuid5(_NAMESPACE, json.dumps(messages, sort_keys=True, separators=(",", ":"), ensure_ascii=True)))
+        if given is None:
+            self._seen[canonical] += 1
+            occurrence = self._seen[canonical]
+            return canonical if occurrence == 1 else str(uuid5(_NAMESPACE, f"{canonical}:{occurrence}"))
+        different = self._given[given]
+        if canonical not in different:
+            different.append(canonical)
+        n = different.index(canonical)
+        return f"{given}~{n}" if n else given
 
 
 @dataclass
