@@ -209,6 +209,32 @@ def test_a_folder_that_cannot_be_made_is_refused_in_a_sentence(tmp_path: Path) -
         writer.append(b"x")
 
 
+def test_a_full_journal_takes_what_tells_of_the_refused_and_nothing_else(make: Callable[..., Writer]) -> None:
+    writer = make(max_bytes=500)
+    with pytest.raises(JournalFull):
+        for _ in range(100):
+            writer.append(b"x" * 100)
+    for n in range(20):
+        writer.append_beyond_cap(b"tally %d" % n)
+        with pytest.raises(JournalFull):
+            writer.append(b"x" * 100)
+    assert payloads(writer.segments())[-20:] == [b"tally %d" % n for n in range(20)]
+
+
+def test_a_record_that_would_exceed_a_segment_begins_the_next_and_one_that_is_larger_has_one_alone(
+    make: Callable[..., Writer],
+) -> None:
+    writer = make(segment_bytes=300)
+    for size in (100, 100, 100, 1000, 100):
+        writer.append(b"x" * size)
+    assert [[len(payload) for payload in payloads([segment])] for segment in writer.segments()] == [
+        [100, 100],
+        [100],
+        [1000],
+        [100],
+    ]
+
+
 def test_a_full_disk_is_refused_and_the_torn_record_costs_only_itself(make: Callable[..., Writer]) -> None:
     resource = pytest.importorskip("resource")  # on every system that has fork
     writer = make()

@@ -29,7 +29,7 @@ from turso_hooks.events.model import (
     hook_name,
     row_id_of,
 )
-from turso_hooks.events.times import to_microseconds, to_text, utc_now
+from turso_hooks.events.times import microseconds_to_text, to_microseconds, to_text, utc_now
 
 __all__ = [
     "EVENT_TYPES",
@@ -55,6 +55,7 @@ __all__ = [
     "encode_cut",
     "encode_marked",
     "hook_name",
+    "microseconds_to_text",
     "new_event_id",
     "row_id",
     "row_id_of",

@@ -15,6 +15,7 @@ from hashlib import blake2b
 
 from turso_hooks.events.times import to_microseconds
 
+_VERSION = 7 << 12
 _VARIANT = 0b10 << 62
 _random = random.Random()  # noqa: S311  # ids need no secrecy, only to differ
 _random_bits = _random.getrandbits
@@ -27,7 +28,8 @@ if hasattr(os, "register_at_fork"):
 def new_event_id() -> str:
     """A fresh event id: 32 hex digits, time-ordered."""
     milliseconds, rest_ns = divmod(_clock_ns(), 1_000_000)
-    return "%012x7%03x%016x" % (milliseconds, rest_ns * 4096 // 1_000_000, _VARIANT | _random_bits(62))  # noqa: UP031  # 0.2 us faster
+    number = (milliseconds << 16 | _VERSION | rest_ns * 4096 // 1_000_000) << 64 | _VARIANT | _random_bits(62)
+    return number.to_bytes(16, "big").hex()  # 0.3 us; formatting takes 0.55
 
 
 def derived_event_id(occurred_at: datetime, *source: str) -> str:

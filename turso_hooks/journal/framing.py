@@ -25,10 +25,12 @@ from typing import NamedTuple
 _MARKER = b"\xc1TH1"
 _HEAD = struct.Struct("<4sIQ")
 _CHECKSUMS = struct.Struct("<II")
-HEADER_BYTES = _HEAD.size + _CHECKSUMS.size
+_HEADER = struct.Struct("<4sIQII")
+HEADER_BYTES = _HEADER.size
 
 _pack_head = _HEAD.pack
 _pack_checksums = _CHECKSUMS.pack
+_unpack_header = _HEADER.unpack_from
 _crc32 = zlib.crc32
 
 
@@ -60,19 +62,19 @@ def frame(payload: bytes, number: int, salt: int) -> bytes:
     return head + _pack_checksums(_crc32(head, salt), _crc32(payload)) + payload
 
 
-def scan(data: bytes, salt: int, *, is_final: bool, max_records: int) -> Scan:
+def scan(data: bytes, salt: int, *, is_final: bool, max_records: int, offset: int = 0) -> Scan:
     """Find up to `max_records` records in `data`, which begins where a record should.
 
-    `is_final` says that nothing will follow: then an unfinished record at the end is damage. Otherwise it may still be on
-    its way, and the scan ends before it.
+    All places are counted from `offset`, the place of `data` in its file. `is_final` says that nothing will follow: then an
+    unfinished record at the end is damage. Otherwise it may still be on its way, and the scan ends before it.
     """
     records: list[Record] = []
     damages = position = 0
     while position < len(data) and len(records) < max_records:
-        record = _record_at(data, position, salt)
+        record = _record_at(data, position, salt, offset)
         if record is not None:
             records.append(record)
-            position = record.end
+            position = record.end - offset
             continue
         following = _next_record(data, position, salt)
         if following is None:
@@ -81,41 +83,40 @@ def scan(data: bytes, salt: int, *, is_final: bool, max_records: int) -> Scan:
             break
         damages += 1
         position = following
-    return Scan(records, damages, position)
+    return Scan(records, damages, offset + position)
 
 
 def expected_end(data: bytes, salt: int) -> int | None:
     """Where the record at the beginning of `data` ends by its own header; None without a valid one."""
-    length = _length_at(data, 0, salt)
-    return None if length is None else HEADER_BYTES + length
+    return _end_at(data, 0, salt)
 
 
-def _length_at(data: bytes, position: int, salt: int) -> int | None:
-    """The length of the payload whose header is at `position`; None if that is no valid header."""
+def _end_at(data: bytes, position: int, salt: int) -> int | None:
+    """Where the record whose header is at `position` ends, be it there or not; None if that is no valid header."""
     if len(data) - position < HEADER_BYTES:
         return None
-    head = data[position : position + _HEAD.size]
-    if head[:4] != _MARKER or _crc32(head, salt) != _CHECKSUMS.unpack_from(data, position + _HEAD.size)[0]:
+    marker, length, _, header_crc, _ = _unpack_header(data, position)
+    if marker != _MARKER or _crc32(data[position : position + _HEAD.size], salt) != header_crc:
         return None
-    return int(_HEAD.unpack(head)[1])
+    return position + HEADER_BYTES + int(length)
 
 
-def _record_at(data: bytes, position: int, salt: int) -> Record | None:
-    length = _length_at(data, position, salt)
-    start = position + HEADER_BYTES
-    if length is None or len(data) < start + length:
+def _record_at(data: bytes, position: int, salt: int, offset: int = 0) -> Record | None:
+    end = _end_at(data, position, salt)
+    if end is None or end > len(data):
         return None
-    payload = data[start : start + length]
-    if _crc32(payload) != _CHECKSUMS.unpack_from(data, position + _HEAD.size)[1]:
+    _, _, number, _, payload_crc = _unpack_header(data, position)
+    payload = data[position + HEADER_BYTES : end]
+    if _crc32(payload) != payload_crc:
         return None
-    return Record(_HEAD.unpack_from(data, position)[2], payload, position, start + length)
+    return Record(number, payload, offset + position, offset + end)
 
 
 def _next_record(data: bytes, position: int, salt: int) -> int | None:
     """Where the next whole record begins after the damage at `position`."""
-    length = _length_at(data, position, salt)
-    if length is not None and _record_at(data, position + HEADER_BYTES + length, salt) is not None:
-        return position + HEADER_BYTES + length
+    expected = _end_at(data, position, salt)
+    if expected is not None and _record_at(data, expected, salt) is not None:
+        return expected
     found = data.find(_MARKER, position + 1)
     while found >= 0:
         if _record_at(data, found, salt) is not None:
@@ -128,9 +129,9 @@ def _certain_damage_end(data: bytes, position: int, salt: int) -> int:
     """Up to where bytes without a record are damage for certain, rather than the beginning of one still to come."""
     found = data.find(_MARKER, position)
     while found >= 0:
-        length = _length_at(data, found, salt)
+        expected = _end_at(data, found, salt)
         is_cut_in_header = len(data) - found < HEADER_BYTES
-        if is_cut_in_header or (length is not None and len(data) - found < HEADER_BYTES + length):
+        if is_cut_in_header or (expected is not None and expected > len(data)):
             return found
         found = data.find(_MARKER, found + 1)
     beginnings = (len(data) - size for size in (3, 2, 1) if data.endswith(_MARKER[:size]))

@@ -35,8 +35,7 @@ def read_slice(segment: Segment, offset: int, *, max_records: int) -> Slice:
     if whole is not None and whole > len(data) == SLICE_BYTES:
         data = os.pread(segment.fd, whole + HEADER_BYTES, offset)
     is_at_end = offset + len(data) >= os.fstat(segment.fd).st_size
-    found = scan(data, segment.salt, is_final=is_final and is_at_end, max_records=max_records)
-    records = [Record(r.number, r.payload, offset + r.start, offset + r.end) for r in found.records]
-    is_exhausted = is_at_end and (found.end == len(data) or len(records) < max_records)
-    is_last = is_final and is_at_end and found.end == len(data)
-    return Slice(records, found.damages, offset + found.end, is_exhausted, is_last)
+    found = scan(data, segment.salt, is_final=is_final and is_at_end, max_records=max_records, offset=offset)
+    is_whole = found.end == offset + len(data)
+    is_exhausted = is_at_end and (is_whole or len(found.records) < max_records)
+    return Slice(found.records, found.damages, found.end, is_exhausted, is_final and is_at_end and is_whole)

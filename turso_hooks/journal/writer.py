@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from turso_hooks.errors import JournalError, JournalFull, JournalUnsynced, JournalUnwritable
 from turso_hooks.journal.folder import JournalFolder, Segment, new_writer_id
-from turso_hooks.journal.framing import frame
+from turso_hooks.journal.framing import HEADER_BYTES, frame
 
 _RETRY_S = 1.0
 """How long a refusal stands before the disk is asked again: a hook must not pay for a full one each time."""
@@ -66,6 +66,11 @@ class Writer:
         self._next_index = 1
         self._current: Segment | None = None
         self._room_bytes = 0
+        """What may be appended before anything has to be looked at: room of the folder and of the segment."""
+        self._granted_bytes = 0
+        """What `_room_bytes` was when it was last set."""
+        self._share_bytes = 0
+        """What this process may still take of the folder's room, as of that moment."""
         self._found_full_at = float("-inf")
         self._refusal: JournalError | None = None
         self._refused_at = float("-inf")
@@ -74,37 +79,35 @@ class Writer:
 
     def append(self, payload: bytes) -> None:
         """Append one record. Raises `JournalFull` or `JournalUnwritable`: then it is not kept, and its number is used up."""
+        # All in one function, and one comparison for everything that is seldom: this is the agent's time.
         with self._lock:
-            if self._append(payload):
+            number = next(self._numbers)
+            segment = self._current
+            if segment is None or len(payload) + HEADER_BYTES > self._room_bytes:
+                segment = self._make_room(len(payload) + HEADER_BYTES)
+            if segment is not None:
+                record = frame(payload, number, segment.salt)
+                try:
+                    written = _write(segment.fd, record)
+                except OSError as error:
+                    raise JournalUnwritable(f"cannot append to {segment.path}: {error.strerror}") from error
+                if written != len(record):
+                    self.seal()
+                    raise JournalUnwritable(f"cannot append to {segment.path}: the disk took {written} of {len(record)} bytes")
+                self._room_bytes -= written
+                self.appended_records += 1
+                if self._fsync:
+                    self._sync(segment)
                 return
         # Not under the lock: holding two of them, in whatever order, could meet a fork that takes all of them.
         assert self._successor is not None
         self._successor.append(payload)
 
-    def _append(self, payload: bytes) -> bool:
-        """Append a record; False if this writer takes no more."""
-        if self._current is None and self._successor is not None:
-            return False
-        number = next(self._numbers)
-        segment = self._current
-        if segment is None or segment.size >= self._segment_bytes:
-            segment = self._next_segment()
-        record = frame(payload, number, segment.salt)
-        if len(record) > self._room_bytes:
-            self._find_room(len(record))
-        try:
-            written = _write(segment.fd, record)
-        except OSError as error:
-            raise JournalUnwritable(f"cannot append to {segment.path}: {error.strerror}") from error
-        if written != len(record):
-            self.seal()
-            raise JournalUnwritable(f"cannot append to {segment.path}: the disk took {written} of {len(record)} bytes")
-        segment.size += written
-        self.appended_records += 1
-        self._room_bytes -= written
-        if self._fsync:
-            self._sync(segment)
-        return True
+    def append_beyond_cap(self, payload: bytes) -> None:
+        """As `append`, for the few bytes that tell what was refused: a full journal takes them all the same."""
+        with self._lock:
+            self._share_bytes += len(payload) + HEADER_BYTES
+            self.append(payload)
 
     @staticmethod
     def _sync(segment: Segment) -> None:
@@ -170,12 +173,36 @@ class Writer:
                 segment.close()
             self._segments.clear()
 
-    def _next_segment(self) -> Segment:
-        """Begin a segment. While that cannot be done, and for an append that interrupts it, the old one goes on."""
-        if self._current is not None and (self._is_rotating or self._is_refusal_standing()):
-            return self._current
+    def _make_room(self, needed_bytes: int) -> Segment | None:
+        """The segment for a record that exceeds the room known of; None if this writer takes no more."""
+        if self._current is None and self._successor is not None:
+            return None
+        self._share_bytes -= self._granted_bytes - self._room_bytes
+        self._granted_bytes = self._room_bytes = 0
+        segment = self._segment_for(needed_bytes)
+        if needed_bytes > self._share_bytes:
+            self._take_share(needed_bytes)
+        rest_bytes = self._segment_bytes - os.fstat(segment.fd).st_size
+        self._granted_bytes = self._room_bytes = max(needed_bytes, min(self._share_bytes, rest_bytes))
+        return segment
+
+    def _segment_for(self, needed_bytes: int) -> Segment:
+        """The current segment if the record fits, or if it is empty; else a new one.
+
+        While none can be begun, and for an append that interrupts the beginning of one, the old one goes on.
+        """
+        current = self._current
+        if current is not None:
+            size = os.fstat(current.fd).st_size
+            if size == 0 or size + needed_bytes <= self._segment_bytes:
+                return current
+            if self._is_rotating or self._is_refusal_standing():
+                return current
         if self._refusal is not None and self._is_refusal_standing():
             raise self._refusal
+        return self._begin_segment()
+
+    def _begin_segment(self) -> Segment:
         self._is_rotating = True
         index, self._next_index = self._next_index, self._next_index + 1
         try:
@@ -208,18 +235,19 @@ class Writer:
         if segment.size:
             self._sealed_end = (segment.index, segment.size)
 
-    def _find_room(self, needed_bytes: int) -> None:
+    def _take_share(self, needed_bytes: int) -> None:
         """Measure the folder and take a share of the room; raises `JournalFull` if there is none.
 
         Other processes write to the folder as well, so that no more than a share is taken at a time. A folder found full is
         measured again only after a while.
         """
         now = time.monotonic()
-        if now - self._found_full_at >= _RETRY_S:
-            free_bytes = self._max_bytes - self._used_bytes()
-            self._room_bytes = min(free_bytes, max(needed_bytes, self._max_bytes // _SHARES))
-        if needed_bytes > self._room_bytes:
-            if now - self._found_full_at >= _RETRY_S:
+        is_full_for_now = now - self._found_full_at < _RETRY_S
+        if not is_full_for_now:
+            free_bytes = max(self._max_bytes - self._used_bytes(), 0)
+            self._share_bytes = min(free_bytes, max(needed_bytes, self._max_bytes // _SHARES))
+        if needed_bytes > self._share_bytes:
+            if not is_full_for_now:
                 self._found_full_at = now
             raise JournalFull(f"the journal for {self.folder.target} holds {self._max_bytes} bytes, as many as it may")
 

@@ -104,7 +104,7 @@ class Worker:
             untold = self._counts.untold()
             if untold:
                 try:
-                    self._writer.append(encode_tally(untold))
+                    self._writer.append_beyond_cap(encode_tally(untold))
                 except JournalError:
                     return  # it is counted already, and told once there is room
                 self._counts.mark_told(untold)

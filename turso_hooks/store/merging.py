@@ -34,7 +34,7 @@ def precedence_key(source_rank: int, occurred_us: int, event_id: str) -> str:
     `occurred_us` is microseconds since 1970; earlier times count as 1970, ranks are cut to 0 to 9. Both are of fixed width,
     so that the texts sort as the three values would.
     """
-    return f"{min(max(source_rank, 0), 9)}{max(occurred_us, 0):014x}{event_id}"
+    return f"{_digit(source_rank)}{max(0, occurred_us):014x}{event_id}"
 
 
 def status_key(source_rank: int, occurred_us: int, event_id: str, *, is_end: bool) -> str:
@@ -42,7 +42,11 @@ def status_key(source_rank: int, occurred_us: int, event_id: str, *, is_end: boo
 
     Of a start and an end at one time, as in a transcript without times, the end is the later.
     """
-    return f"{max(occurred_us, 0):014x}{is_end:d}{min(max(source_rank, 0), 9)}{event_id}"
+    return f"{max(0, occurred_us):014x}{is_end:d}{_digit(source_rank)}{event_id}"
+
+
+def _digit(source_rank: int) -> int:
+    return source_rank if 0 <= source_rank <= 9 else min(max(source_rank, 0), 9)  # noqa: PLR2004  # one digit
 
 
 @dataclass(frozen=True)

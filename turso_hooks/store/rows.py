@@ -20,12 +20,11 @@ from turso_hooks.events import (
     ToolCallFinished,
     ToolCallStarted,
     Usage,
+    microseconds_to_text,
     row_id,
     row_id_of,
     to_microseconds,
-    to_text,
 )
-from turso_hooks.events.times import from_microseconds
 from turso_hooks.store.json_text import to_json
 from turso_hooks.store.merging import Table, precedence_key, status_key
 from turso_hooks.store.tables import MESSAGES, MODEL_CALLS, NOTES, SESSIONS, TOOL_EXECUTIONS
@@ -62,7 +61,7 @@ def row_of(event: Event) -> Row:
     """The row an event becomes."""
     microseconds = to_microseconds(event.occurred_at)
     key = precedence_key(event.source_rank, microseconds, event.event_id)
-    born = _Born(to_text(event.occurred_at), microseconds // 1000, microseconds, key)
+    born = _Born(microseconds_to_text(microseconds), microseconds // 1000, microseconds, key)
     table, values = _ROWS[type(event)](event, born)
     return Row(table, values, event.session_id, born.text, born.milliseconds)
 
@@ -208,7 +207,7 @@ def _over(born: _Born, duration_ms: int | None, status: str | None, error: str |
     """The state of a call that is over: it began its duration before."""
     started_at, started_us = born.text, born.microseconds - 1000 * (duration_ms or 0)
     try:
-        started_at = to_text(from_microseconds(started_us))
+        started_at = microseconds_to_text(started_us)
     except OverflowError:  # a duration of millennia says nothing
         started_us = born.microseconds
     status = status or ("completed" if error is None else "error")
