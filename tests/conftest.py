@@ -79,6 +79,7 @@ def child(tmp_path: Path, database: Path) -> Callable[..., subprocess.Popen[str]
         return subprocess.Popen(
             [sys.executable, str(script), *arguments],
             env={**os.environ, "TURSO_DATABASE_URL": f"file:{database}", **environment},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

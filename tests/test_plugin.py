@@ -16,7 +16,7 @@ import pluggy
 import pytest
 
 from turso_hooks import close, flush, hookspecs
-from turso_hooks.cli.journal import drain
+from turso_hooks.cli.draining import drain
 from turso_hooks.events import EVENT_TYPES, Event, MessageAdded, SessionStarted, hook_name
 from turso_hooks.plugin import Recorder
 from turso_hooks.plugin import recorder as environment_recorder

@@ -5,9 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import pty
 import re
-import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,18 +20,20 @@ from turso_hooks.settings import Settings
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Rows = Callable[..., list[tuple[object, ...]]]
-COMMANDS = ("demo", "drain", "import", "import openai-chat", "migrate", "sessions", "show")
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).parent / "turso-hooks"), *arguments]
-        return subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **environment}
-        )
-
-    return run
+COMMANDS = (
+    "demo",
+    "drain",
+    "import",
+    "import openai-chat",
+    "journal",
+    "journal dead-letters",
+    "journal records",
+    "journal segments",
+    "migrate",
+    "sessions",
+    "show",
+    "status",
+)
 
 
 @pytest.fixture
@@ -140,6 +140,14 @@ def test_help_is_there_for_every_command(run: Run) -> None:
         (["migrate", "--db", "file:no/such/folder.db"], {}, 1, "check that the folder"),
         (["drain", "--db", "file:a.db"], {"TURSO_HOOKS_BATCH_EVENTS": "0"}, 2, "TURSO_HOOKS_BATCH_EVENTS must be"),
         (["demo", "--db", "file:no/such/folder.db"], {}, 1, "check that the folder"),
+        (["status", "--db", "agents.db"], {}, 2, "did you mean file:agents.db?"),
+        (["journal", "segments"], {}, 2, "pass --db file:agents.db or set TURSO_DATABASE_URL"),
+        (["journal", "records", "--db", "agents.db"], {}, 2, "did you mean file:agents.db?"),
+        (["journal", "dead-letters", "--db", "file:none.db"], {}, 1, "the file is not there"),
+        (["journal", "dead-letters", "--retry", "--db", "file:none.db"], {}, 1, "the file is not there"),
+        (["journal", "dead-letters", "--discard", "--db", "file:none.db"], {}, 2, "name them by ID, or all of them by --all"),
+        (["journal", "dead-letters", "--retry", "--discard", "x", "--db", "file:none.db"], {}, 2, "exclude each other"),
+        (["journal", "dead-letters", "--all", "--db", "file:none.db"], {}, 2, "--all goes with --discard"),
     ],
 )
 def test_what_goes_wrong_says_what_to_type_next(
@@ -195,21 +203,9 @@ def test_a_reader_that_has_enough_is_no_error(run: Run, chats: Path, database: P
     assert (result.stdout, result.stderr) == ("[", "")
 
 
-def test_on_a_terminal_there_are_colours_and_a_progress_bar(chats: Path, database: Path) -> None:
-    def in_terminal(*arguments: str) -> str:
-        child, terminal = pty.fork()
-        if child == 0:
-            os.execv(sys.executable, [sys.executable, "-m", "turso_hooks.cli.main", *arguments])
-        output = b""
-        while select.select([terminal], [], [], 30)[0]:
-            try:
-                output += os.read(terminal, 65536)
-            except OSError:  # the terminal of a process that is gone
-                break
-        os.waitpid(child, 0)
-        os.close(terminal)
-        return output.decode()
-
+def test_on_a_terminal_there_are_colours_and_a_progress_bar(
+    in_terminal: Callable[..., str], chats: Path, database: Path
+) -> None:
     assert "100%" in in_terminal("import", "openai-chat", str(chats), "--db", f"file:{database}")
     assert "\x1b[" in in_terminal("sessions", "--db", f"file:{database}")
 

@@ -79,9 +79,9 @@ def test_every_command_and_option_is_documented() -> None:
     for name in commands.list_commands(context):
         command = commands.get_command(context, name)
         assert command is not None
-        group = command.commands.values() if isinstance(command, click.Group) else [command]
+        group = list(command.commands.values()) if isinstance(command, click.Group) else [command]
         for one in group:
-            assert f"turso-hooks {name}" in DOCS["commands"]
+            assert f"turso-hooks {name}" + (f" {one.name}" if one is not command else "") in DOCS["commands"]
             for option in [option for parameter in one.params for option in parameter.opts if option.startswith("--")]:
                 assert option in DOCS["commands"], f"{name} {option}"
 

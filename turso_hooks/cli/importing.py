@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from turso_hooks.cli.options import database_option, json_option, plural, prepared, print_json, settings_for
+from turso_hooks.cli.options import database_option, json_option, prepared, print_json, settings_for
+from turso_hooks.cli.text import plural
 from turso_hooks.errors import DatabaseError, TranscriptError
 from turso_hooks.events import Event, MessageAdded, ToolCallStarted
 from turso_hooks.manager import build_plugin_manager

@@ -16,11 +16,13 @@ _FAILED, _WRONG_USAGE = 1, 2
 
 _COMMANDS = {
     "demo": ("demo", "Run a small scripted agent and show what was kept of it."),
-    "drain": ("journal", "Ship what waits in the journal."),
+    "drain": ("draining", "Ship what waits in the journal."),
     "import": ("importing", "Import conversations from files of other programs."),
+    "journal": ("journal", "Look into the journal, and see to dead letters."),
     "migrate": ("schema", "Bring a database's schema up to date."),
     "show": ("sessions", "Show one conversation."),
     "sessions": ("sessions", "List conversations, newest first."),
+    "status": ("status", "Show what waits, what was shipped, and what was not kept."),
 }
 """Command to module and summary: a module is imported only when its command is called."""
 

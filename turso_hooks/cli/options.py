@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +49,3 @@ def print_json(value: Any) -> None:
     except UnicodeEncodeError:  # another program's JSON may hold lone surrogates
         encoded = msgspec.json.encode(plain(value, for_json=True))
     click.echo(msgspec.json.format(encoded, indent=2).decode())
-
-
-def is_terminal() -> bool:
-    """Whether a person is reading along."""
-    return sys.stdout.isatty()
-
-
-def plural(number: int, noun: str) -> str:
-    """`1 message`, `2 messages`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

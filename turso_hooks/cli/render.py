@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -15,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from turso_hooks.cli.options import plural
+from turso_hooks.cli.text import one_line, plural, visible, when
 from turso_hooks.query import Conversation, Message, ModelCall, Note, SessionSummary, ToolCall
 
 _INDENT = (0, 0, 0, 2)
@@ -28,7 +27,6 @@ _PIPE_COLUMNS = 10_000
 _MINUTES_FROM_S = 120
 """From here on a duration is shown as hours, minutes, seconds."""
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _STATUS_STYLES = {"completed": "green", "error": "red", "cancelled": "yellow", "interrupted": "yellow", "running": "cyan"}
 _ROLE_STYLES = {"user": "bold cyan", "assistant": "bold green", "system": "bold magenta"}
 
@@ -43,11 +41,6 @@ def show(rendered: RenderableType) -> None:
     with pipe.capture() as captured:
         pipe.print(rendered)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
-
-
-def visible(text: object) -> str:
-    """`text` with control characters made visible: what an agent said must not steer the terminal."""
-    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", str(text).replace("\r\n", "\n"))
 
 
 def render_conversation(conversation: Conversation, *, is_whole: bool) -> RenderableType:
@@ -66,7 +59,7 @@ def sessions_table(sessions: list[SessionSummary]) -> Table:
     table.add_column("title", no_wrap=True, overflow="ellipsis")
     for session in sessions:
         table.add_row(
-            _when(session.started_at),
+            when(session.started_at),
             Text(visible(session.session_id)),
             Text(visible(session.agent_type)),
             Text(visible(session.model)),
@@ -83,13 +76,13 @@ def session_line(session: SessionSummary) -> str:
     started = session.started_at.isoformat() if session.started_at else ""
     counted = (str(session.message_count), str(session.tool_call_count))
     fields = (session.session_id, started, session.agent_type, session.model, session.status, *counted, session.title or "")
-    return "\t".join(visible(field).replace("\t", " ").replace("\n", " ") for field in fields)
+    return "\t".join(one_line(field) for field in fields)
 
 
 def _header(session: SessionSummary) -> RenderableType:
     title = Text(visible(session.title or session.session_id), style="bold")
     names = f"{session.model} ({session.provider})" if session.provider else session.model
-    facts = [session.agent_type, names, session.runner, session.project, _when(session.started_at), _duration(session)]
+    facts = [session.agent_type, names, session.runner, session.project, when(session.started_at), _duration(session)]
     line = Text(" · ").join([Text(visible(fact)) for fact in facts if fact] + [_status(session.status)])
     lines = [title, line, Text(f"session {visible(session.session_id)}", style="dim")]
     if session.error_message:
@@ -217,15 +210,6 @@ def _short(value: Any, *, is_whole: bool) -> str:
 
 def _status(status: str) -> Text:
     return Text(visible(status), style=_STATUS_STYLES.get(status, ""))
-
-
-def _when(moment: datetime | None) -> str:
-    if moment is None:
-        return "?"
-    try:
-        return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    except OverflowError:  # the first or last day of all in a zone that has no such day
-        return moment.isoformat(sep=" ", timespec="seconds")
 
 
 def _duration(session: SessionSummary) -> str | None:

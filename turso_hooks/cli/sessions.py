@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from turso_hooks.cli.options import database_option, is_terminal, json_option, print_json, settings_for
+from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
+from turso_hooks.cli.text import is_terminal
 from turso_hooks.query import Conversation, connect_sync
 
 

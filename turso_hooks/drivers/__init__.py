@@ -11,6 +11,6 @@ from __future__ import annotations
 
 from turso_hooks.drivers.client import Client
 from turso_hooks.drivers.embedded import EmbeddedDatabase, Rows, Statement
-from turso_hooks.drivers.urls import DatabaseTarget, parse_database_url
+from turso_hooks.drivers.urls import DatabaseTarget, parse_database_url, target_of_name
 
-__all__ = ["Client", "DatabaseTarget", "EmbeddedDatabase", "Rows", "Statement", "parse_database_url"]
+__all__ = ["Client", "DatabaseTarget", "EmbeddedDatabase", "Rows", "Statement", "parse_database_url", "target_of_name"]

@@ -38,6 +38,12 @@ def parse_database_url(url: str) -> DatabaseTarget:
     raise SettingsError(f"the database URL {_shown(url)!r} has the unknown scheme {scheme!r}: {_EXAMPLE}")
 
 
+def target_of_name(name: str) -> DatabaseTarget:
+    """The database that has this `DatabaseTarget.name`."""
+    scheme, _, path = name.partition(":")
+    return DatabaseTarget(name, Path(path)) if scheme == "file" else DatabaseTarget(name)
+
+
 def _file_target(url: str, rest: str) -> DatabaseTarget:
     if "?" in rest or "#" in rest:
         raise SettingsError(f"the database URL {_shown(url)!r} may have no ? or #: in a file's name write them as %3F and %23")

@@ -42,6 +42,16 @@ def new_writer_id() -> str:
     return f"{time.time_ns():016x}{os.urandom(8).hex()}"
 
 
+@dataclass(frozen=True)
+class JournalFile:
+    """A file with records: whose it is, and which of that writer's."""
+
+    path: Path
+    writer_id: str
+    index: int
+    is_inbox: bool
+
+
 _open_segments: set[Segment] = set()
 _opening = threading.RLock()
 """Held from opening a file to its being known as open, so that a fork in between leaves no descriptor behind."""
@@ -62,7 +72,7 @@ if hasattr(os, "register_at_fork"):
 
 @dataclass(eq=False)
 class Segment:
-    """A segment that is open and locked by this process; forked children close theirs."""
+    """A segment that is open, and locked by this process unless it only looks; forked children close theirs."""
 
     path: Path
     writer_id: str
@@ -112,16 +122,36 @@ class JournalFolder:
         """Files that `adopt` could not open, such as another user's."""
         self.path = state_folder / "journals" / blake2b(target.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
+    @classmethod
+    def all_in(cls, state_folder: Path) -> list[JournalFolder]:
+        """Every journal that is there, in the order of their targets. One whose label is gone has the target `unknown:…`."""
+        found: list[JournalFolder] = []
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for path in (state_folder / "journals").iterdir():
+                if path.is_dir():
+                    try:
+                        target = (path / "target").read_text("utf-8", errors="surrogateescape").rstrip("\n")
+                    except OSError:
+                        target = ""
+                    folder = cls(state_folder, target or f"unknown:{path.name}")
+                    folder.path = path
+                    found.append(folder)
+        return sorted(found, key=lambda folder: folder.target)
+
     def create(self) -> None:
         """Make the folder, readable by its owner only, and say in it which database it is for."""
         for folder in (self.path.parent.parent, self.path.parent, self.path):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        label = self.path / "target"
-        if not label.exists():
-            with suppress(FileExistsError):
-                fd = os.open(label, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
-                    file.write(self.target + "\n")
+        if not (self.path / "target").exists():
+            self.write_note("target", self.target + "\n")
+
+    def write_note(self, name: str, text: str) -> None:
+        """Write a small file beside the segments, wholly or not at all, whoever else does so at once. Raises `OSError`."""
+        beginning = self.path / f".{name}.{os.getpid()}.{threading.get_ident()}.new"
+        fd = os.open(beginning, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+        beginning.rename(self.path / name)
 
     def create_segment(self, writer_id: str, index: int) -> Segment:
         """A new, empty, locked segment. Raises `JournalUnwritable`, saying why."""
@@ -185,19 +215,24 @@ class JournalFolder:
                     total += entry.stat().st_size
         return total
 
+    def files(self) -> list[JournalFile]:
+        """The segments, each writer's in order and the oldest writer first, then the inboxes."""
+        segments = [JournalFile(path, m["writer"], int(m["index"]), False) for path, m in self._matching(_SEGMENT_NAME)]
+        inboxes = [JournalFile(path, m["writer"], 0, True) for path, m in self._matching(_INBOX_NAME)]
+        return segments + inboxes
+
     def waiting(self) -> list[tuple[Path, int]]:
         """The files with records and their sizes, whoever owns them."""
         found: list[tuple[Path, int]] = []
-        for pattern in (_SEGMENT_NAME, _INBOX_NAME):
-            for path, _ in self._matching(pattern):
-                with suppress(FileNotFoundError):
-                    if size := path.stat().st_size:
-                        found.append((path, size))
+        for file in self.files():
+            with suppress(FileNotFoundError):
+                if size := file.path.stat().st_size:
+                    found.append((file.path, size))
         return found
 
     def of_another_version(self) -> list[Path]:
         """Journal files written by another version of turso-hooks, which this one leaves alone."""
-        known = {path for pattern in (_SEGMENT_NAME, _INBOX_NAME) for path, _ in self._matching(pattern)}
+        known = {file.path for file in self.files()}
         return [path for path, _ in self._matching(_FOREIGN_NAME) if path not in known]
 
     def _matching(self, pattern: re.Pattern[str]) -> Iterator[tuple[Path, re.Match[str]]]:

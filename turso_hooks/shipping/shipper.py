@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from turso_hooks.drivers import EmbeddedDatabase
-from turso_hooks.errors import DatabaseUnusable, PositionMoved, RowRefused, describe
+from turso_hooks.errors import DatabaseError, DatabaseUnusable, PositionMoved, RowRefused, describe
 from turso_hooks.events import decode, utc_now
 from turso_hooks.journal import JournalFolder, Record, Segment, Writer, read_slice
+from turso_hooks.shipping.contact import ContactLog
 from turso_hooks.shipping.counts import decode_tally
 from turso_hooks.store import (
     Batch,
@@ -79,6 +81,7 @@ class Shipper:
         self._writer = writer
         self._batch_events = batch_events
         self._now = now
+        self._contact = ContactLog(folder)
         self._own = None if writer is None else _Source(writer.writer_id, [])
         self._adopted: dict[str, _Source] = {}
         self._is_prepared = False
@@ -105,9 +108,10 @@ class Shipper:
         """Ship one batch of this process's records; False if there was nothing to ship."""
         if self._writer is None or self._own is None:
             return False
-        self.prepare()
         self._own.segments = self._writer.segments()
-        return self._ship(self._own, self._writer.discard)
+        with self._failures_told():
+            self.prepare()
+            return self._ship(self._own, self._writer.discard)
 
     def adopt(self) -> int:
         """Take over segments that have lost their writer; the number of those that are held now."""
@@ -119,12 +123,14 @@ class Shipper:
 
     def ship_adopted(self) -> bool:
         """Ship one batch of a writer that is gone; False if there was nothing to ship."""
-        for writer_id, source in list(self._adopted.items()):
-            self.prepare()
-            if self._ship(source, _remover(source)):
-                return True
-            finish_writer(self._database, writer_id, self._now())
-            del self._adopted[writer_id]
+        with self._failures_told():
+            for writer_id, source in list(self._adopted.items()):
+                self.prepare()
+                if self._ship(source, _remover(source)):
+                    return True
+                finish_writer(self._database, writer_id, self._now())
+                self._contact.reached()
+                del self._adopted[writer_id]
         return False
 
     def finish_own(self) -> None:
@@ -141,6 +147,14 @@ class Shipper:
                 segment.close()
         self._adopted.clear()
         self._database.close()
+
+    @contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        try:
+            yield
+        except DatabaseError as error:
+            self._contact.failed(str(error))
+            raise
 
     def _sources(self) -> list[_Source]:
         return [*([] if self._own is None else [self._own]), *self._adopted.values()]
@@ -186,6 +200,7 @@ class Shipper:
 
     def _commit(self, source: _Source, batch: Batch) -> None:
         write_batch(self._database, batch, self._now())
+        self._contact.reached()
         source.position = batch.end
         self.shipped.records += batch.records
         self.shipped.own_records += batch.records if source is self._own else 0

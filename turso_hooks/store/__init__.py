@@ -1,8 +1,8 @@
 """The database: its schema, how events become rows, how rows merge, and the functions of the original logger.
 
 `migrations` is the schema, version by version, `schema` brings a database up to date, `tables` says which columns there are and
-`merging` how they merge, `rows` turns events into rows, `writing` makes one transaction of a batch. `client` keeps the names
-of the original logger.
+`merging` how they merge, `rows` turns events into rows, `writing` makes one transaction of a batch, `ledger` reads what such
+transactions told of the journal, and sees to dead letters. `client` keeps the names of the original logger.
 """
 
 from __future__ import annotations
@@ -16,25 +16,52 @@ from turso_hooks.store.client import (
     initialize_schema,
     reset_schema_state,
 )
+from turso_hooks.store.ledger import (
+    Ledger,
+    StoredDeadLetter,
+    WriterEntry,
+    discard_dead_letter,
+    read_dead_letter,
+    read_dead_letters,
+    read_ledger,
+    retry_dead_letter,
+)
 from turso_hooks.store.rows import Row, row_of
 from turso_hooks.store.schema import prepare_schema, schema_version
-from turso_hooks.store.writing import Batch, DeadLetter, Position, finish_writer, read_position, write_batch
+from turso_hooks.store.writing import (
+    FINISHED_WRITERS,
+    Batch,
+    DeadLetter,
+    Position,
+    finish_writer,
+    read_position,
+    write_batch,
+)
 
 __all__ = [
+    "FINISHED_WRITERS",
     "Batch",
     "DeadLetter",
+    "Ledger",
     "Position",
     "Row",
+    "StoredDeadLetter",
     "TursoConfig",
+    "WriterEntry",
     "close_turso_client",
     "create_turso_client",
+    "discard_dead_letter",
     "finish_writer",
     "get_turso_client",
     "get_turso_config",
     "initialize_schema",
     "prepare_schema",
+    "read_dead_letter",
+    "read_dead_letters",
+    "read_ledger",
     "read_position",
     "reset_schema_state",
+    "retry_dead_letter",
     "row_of",
     "schema_version",
     "write_batch",

@@ -23,7 +23,7 @@ from turso_hooks.store.tables import SESSION_SEEN, SESSIONS, TABLES
 FINISHED_KEPT = timedelta(days=1)
 """How long a finished writer keeps its row: longer than any batch of it can still be on its way."""
 
-_ALL_FINISHED = "finished"
+FINISHED_WRITERS = "finished"
 """The writer id under which finished writers are summed up."""
 
 _UPSERTS = {table.name: table.upsert() for table in TABLES}
@@ -128,16 +128,20 @@ def finish_writer(database: EmbeddedDatabase, writer_id: str, now: datetime) -> 
         [(to_text(now), writer_id)],
     )
     before = [(to_text(now - FINISHED_KEPT),)]
-    fold = [Statement(sql.format(all=_ALL_FINISHED), before) for sql in _FOLD]
+    fold = [Statement(sql.format(all=FINISHED_WRITERS), before) for sql in _FOLD]
     database.transaction([finished, *fold], operation="note a finished writer")
 
 
-def _statements(batch: Batch, now: str) -> list[Statement]:
+def row_statements(rows: Sequence[Row]) -> list[Statement]:
+    """What brings rows into their tables: sessions first, each of the others with the session it belongs to."""
     by_table: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for row in batch.rows:
+    for row in rows:
         by_table[row.table.name].append(row.values)
-    written = [Statement(_UPSERTS[table.name], by_table[table.name]) for table in TABLES if by_table[table.name]]
-    seen = _sessions_seen(batch.rows)
+    seen = Statement(SESSION_SEEN, _sessions_seen(rows))
+    return [seen, *(Statement(_UPSERTS[table.name], by_table[table.name]) for table in TABLES)]
+
+
+def _statements(batch: Batch, now: str) -> list[Statement]:
     letters = [
         (
             f"{batch.writer_id}:{letter.position.segment}:{letter.position.offset}",
@@ -150,9 +154,8 @@ def _statements(batch: Batch, now: str) -> list[Statement]:
         for letter in batch.dead_letters
     ]
     counts = [(batch.writer_id, reason, count) for reason, count in batch.counts.items()]
-    optional = ((SESSION_SEEN, seen), (_ADD_DEAD_LETTER, letters), (_ADD_COUNT, counts))
-    before, *after = (Statement(sql, values) for sql, values in optional)
-    return [_move_position(batch, now), *(statement for statement in (before, *written, *after) if statement.rows)]
+    optional = [*row_statements(batch.rows), Statement(_ADD_DEAD_LETTER, letters), Statement(_ADD_COUNT, counts)]
+    return [_move_position(batch, now), *(statement for statement in optional if statement.rows)]
 
 
 def _move_position(batch: Batch, now: str) -> Statement:

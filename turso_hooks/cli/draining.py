@@ -1,0 +1,114 @@
+"""`drain`: shipping what waits, by hand."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from turso_hooks.cli.options import database_file, database_option, json_option, print_json, settings_for
+from turso_hooks.cli.text import plural
+from turso_hooks.drivers import EmbeddedDatabase
+from turso_hooks.errors import DatabaseUnavailable
+from turso_hooks.journal import JournalFolder
+from turso_hooks.settings import Settings
+from turso_hooks.shipping import Shipper
+
+_LOOK_EVERY_S = 0.2
+_TRIES = 5
+"""How often a locked database is tried before the command gives up."""
+
+
+@dataclass
+class DrainResult:
+    """What `drain --json` prints."""
+
+    database: str
+    events: int = 0
+    dead_letters: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    waiting_bytes: int = 0
+    """In segments that belong to running processes, which ship them themselves."""
+    of_another_version: list[str] = field(default_factory=list)
+
+
+@click.command("drain")
+@database_option
+@click.option(
+    "--idle", "idle_s", type=click.FloatRange(min=0), default=0, metavar="SECONDS",
+    help="Go on until nothing came for so long; at once if another such command runs.",
+)  # fmt: skip
+@json_option
+def drain_command(database_url: str | None, idle_s: float, as_json: bool) -> None:
+    """Ship what processes that are gone left in the journal.
+
+    What running processes have recorded they ship themselves.
+    """
+    settings = settings_for(database_url)
+    result = drain(settings, idle_s)
+    if as_json:
+        print_json(result)
+        return
+    click.echo(f"{plural(result.events, 'event')} shipped to {result.database}")
+    for reason, number in sorted(result.counts.items()):
+        click.echo(f"  {reason}: {number:,}")
+    if result.waiting_bytes:
+        click.echo(f"{plural(result.waiting_bytes, 'byte')} wait for running processes to ship them")
+    for path in result.of_another_version:
+        click.echo(f"left alone, written by another version of turso-hooks: {path}", err=True)
+
+
+def drain(settings: Settings, idle_s: float = 0) -> DrainResult:
+    """Ship all that has no writer any more. Raises `DatabaseError` if the database does not take it."""
+    path = database_file(settings)
+    folder = JournalFolder(settings.state_folder, f"file:{path}")
+    result = DrainResult(f"file:{path}")
+    lock = _only_one(folder.path) if idle_s else None
+    if idle_s and lock is None:
+        return result
+    shipper = Shipper(EmbeddedDatabase(path), folder, batch_events=settings.batch_events)
+    try:
+        _ship_until_idle(shipper, idle_s)
+    finally:
+        shipper.close()
+        if lock is not None:
+            os.close(lock)
+    result.events, result.dead_letters = shipper.shipped.events, shipper.shipped.dead_letters
+    result.counts = dict(shipper.shipped.counts)
+    result.waiting_bytes = sum(size for _, size in folder.waiting())
+    result.of_another_version = [str(path) for path in folder.of_another_version()]
+    return result
+
+
+def _ship_until_idle(shipper: Shipper, idle_s: float) -> None:
+    failures, idle_since = 0, time.monotonic()
+    while True:
+        try:
+            while shipper.adopt():
+                while shipper.ship_adopted():
+                    idle_since = time.monotonic()
+            failures = 0
+        except DatabaseUnavailable:
+            failures += 1
+            if failures >= _TRIES:
+                raise
+            shipper.look_again()
+        if not failures and time.monotonic() - idle_since >= idle_s:
+            return
+        time.sleep(_LOOK_EVERY_S)  # files give no event to wait for
+
+
+def _only_one(folder: Path) -> int | None:
+    """A lock that one waiting drain holds; None if another has it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(folder / "drain.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        return None
+    return fd

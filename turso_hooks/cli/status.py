@@ -1,0 +1,119 @@
+"""`status`: what waits, what was shipped, what was not kept and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import click
+
+from turso_hooks.cli.options import database_option, json_option, print_json
+from turso_hooks.cli.text import one_line, plural, size, visible, when
+from turso_hooks.drivers import DatabaseTarget, EmbeddedDatabase, parse_database_url, target_of_name
+from turso_hooks.journal import JournalFolder
+from turso_hooks.settings import Settings, load_settings
+from turso_hooks.shipping import KEPT_OTHERWISE, NO_EVENTS, TargetState, WriterState, read_state
+
+_SHOWN_WRITERS = 10
+"""The writers shown to a person, the newest ones; `--json` has all of them."""
+
+_BUSY_S = 1.0
+"""How long a database that is locked is waited for."""
+
+
+@click.command("status")
+@database_option
+@json_option
+def status_command(database_url: str | None, as_json: bool) -> None:
+    """Show what waits in the journal, what was shipped, and what was not kept.
+
+    Of the database named by --db or TURSO_DATABASE_URL; without either, of every database that has a journal here.
+    """
+    settings = load_settings(database_url=database_url)
+    states = read_states(settings)
+    if as_json:
+        print_json({"state_folder": settings.state_folder, "targets": states})
+        return
+    click.echo("\n\n".join("\n".join(_lines(state)) for state in states) or "no database has a journal yet")
+    if not states:
+        click.echo(f"looked in {visible(settings.state_folder)}; to try it: turso-hooks demo", err=True)
+
+
+def read_states(settings: Settings) -> list[TargetState]:
+    """The state of the database that is named, or of all that have a journal."""
+    if settings.database_url:
+        target = parse_database_url(settings.database_url)
+        return [_read(JournalFolder(settings.state_folder, target.name), target)]
+    return [_read(folder, target_of_name(folder.target)) for folder in JournalFolder.all_in(settings.state_folder)]
+
+
+def _read(folder: JournalFolder, target: DatabaseTarget) -> TargetState:
+    if target.path is None or not target.path.exists():
+        state = read_state(folder, None)
+        state.unread = "the file is not there" if target.path else "this version reads files only"
+        return state
+    with EmbeddedDatabase(target.path, read_only=True, busy_timeout_s=_BUSY_S) as database:
+        return read_state(folder, database)
+
+
+def _lines(state: TargetState) -> Iterator[str]:
+    yield visible(state.target)
+    for name, value in _facts(state):
+        yield f"  {name:<15} {one_line(value)}"
+    if state.writers:
+        yield ""
+        yield from _writers(state.writers)
+
+
+def _facts(state: TargetState) -> Iterator[tuple[str, str]]:
+    yield from _reach(state)
+    yield from _amounts(state)
+    yield from _oddities(state)
+
+
+def _reach(state: TargetState) -> Iterator[tuple[str, str]]:
+    yield "last reached", when(state.reached_at) if state.reached_at else "never, as far as the journal knows"
+    if state.problem:
+        yield "in the way", f"{state.problem} ({when(state.failed_at)})"
+    if state.unread:
+        yield "not read now", f"{state.unread}; what was shipped there is not known"
+
+
+def _amounts(state: TargetState) -> Iterator[tuple[str, str]]:
+    waiting = f"{plural(state.waiting_records, 'record')}, {size(state.waiting_bytes)}"
+    yield "waiting", f"{waiting}, since {when(state.waiting_since)}" if state.waiting_since else waiting
+    yield "shipped", plural(state.shipped_records, "record")
+    not_kept = {reason for reason in state.counts if reason not in KEPT_OTHERWISE | NO_EVENTS}
+    yield "not kept", _counted(state.counts, not_kept) or "nothing that is known of"
+    for name, kind in (("kept otherwise", KEPT_OTHERWISE), ("also counted", NO_EVENTS)):
+        if counted := _counted(state.counts, kind):
+            yield name, counted
+    if state.missing_numbers:
+        yield "missing", f"{plural(state.missing_numbers, 'number')}: records refused or damaged, also those counted above"
+    if state.dead_letters:
+        yield "dead letters", f"{sum(state.dead_letters.values()):,}, see: turso-hooks journal dead-letters"
+    for reason, number in state.dead_letters.most_common():
+        yield "", f"{number:,} x {reason}"
+
+
+def _oddities(state: TargetState) -> Iterator[tuple[str, str]]:
+    if state.damages:
+        yield "damaged", f"{plural(state.damages, 'stretch', 'stretches')} in what waits"
+    for path in state.of_another_version:
+        yield "left alone", f"{path}: written by another version of turso-hooks"
+    for path in state.unreadable:
+        yield "unreadable", str(path)
+
+
+def _counted(counts: Counter[str], reasons: set[str] | frozenset[str]) -> str:
+    return ", ".join(f"{counts[reason]:,} {reason}" for reason in sorted(reasons & counts.keys()))
+
+
+def _writers(writers: list[WriterState]) -> Iterator[str]:
+    yield f"  {'writer':<32}  {'began':<19}  {'state':<11}  {'waiting':>9}  {'shipped':>11}  not kept, or set aside"
+    for writer in writers[-_SHOWN_WRITERS:]:
+        counted = _counted(writer.counts, set(writer.counts))
+        numbers = f"{writer.waiting_records:>9,}  {writer.shipped_records:>11,}"
+        yield f"  {writer.writer_id:<32}  {when(writer.began_at):<19}  {writer.state:<11}  {numbers}  {counted}".rstrip()
+    if len(writers) > _SHOWN_WRITERS:
+        yield f"  and {len(writers) - _SHOWN_WRITERS:,} earlier ones: --json"

@@ -1,0 +1,154 @@
+"""What the database says about the journal: how far each writer is, what was not kept, and what was set aside.
+
+Dead letters are kept until a person decides: put back, they become the rows they should have been; discarded, they are gone.
+Either is one transaction, counted (`dead_letter_retried`, `dead_letter_discarded`), and takes effect once, whoever asks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from turso_hooks.drivers import EmbeddedDatabase, Statement
+from turso_hooks.errors import DatabaseUnusable, RowRefused, describe
+from turso_hooks.events import decode
+from turso_hooks.store.rows import row_of
+from turso_hooks.store.schema import is_table_missing
+from turso_hooks.store.writing import FINISHED_WRITERS, row_statements
+
+_OPERATION = "read the journal's ledger"
+_PAGE = 100
+"""Dead letters read at once: their payloads may be megabytes."""
+
+_COUNT_AND_DELETE = (
+    """INSERT INTO journal_counts (writer_id, reason, count)
+    SELECT coalesce((SELECT writer_id FROM journal_writers WHERE writer_id = dead_letters.writer_id), ?), ?, 1
+    FROM dead_letters WHERE id = ?
+    ON CONFLICT (writer_id, reason) DO UPDATE SET count = journal_counts.count + 1""",
+    "DELETE FROM dead_letters WHERE id = ?",
+)
+
+
+@dataclass(frozen=True)
+class WriterEntry:
+    """How far a writer's records are. The entry `finished` sums up the writers that finished long ago."""
+
+    writer_id: str
+    segment: int
+    end_offset: int
+    records: int
+    next_number: int
+    updated_at: str
+    finished_at: str | None
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All that is told of writers, and how many dead letters there are by writer and reason."""
+
+    writers: dict[str, WriterEntry]
+    counts: dict[str, Counter[str]]
+    """Writer to reason to number."""
+    dead_letters: dict[str, Counter[str]]
+
+
+@dataclass(frozen=True)
+class StoredDeadLetter:
+    """A record that could not become a row; `id` is its writer, segment and offset."""
+
+    id: str
+    writer_id: str
+    number: int
+    reason: str
+    payload: bytes
+    created_at: str
+
+
+def read_ledger(database: EmbeddedDatabase) -> Ledger | None:
+    """The ledger; None if nothing was ever shipped to this database. Raises `DatabaseError`.
+
+    Reads a row for each writer of the last day, each of their reasons, and each dead letter.
+    """
+    try:
+        writers = database.execute(
+            "SELECT writer_id, segment, end_offset, records, next_number, updated_at, finished_at FROM journal_writers",
+            operation=_OPERATION,
+        ).rows
+        counts = database.execute("SELECT writer_id, reason, count FROM journal_counts", operation=_OPERATION).rows
+        letters = database.execute(
+            "SELECT writer_id, reason, count(*) FROM dead_letters GROUP BY writer_id, reason", operation=_OPERATION
+        ).rows
+    except DatabaseUnusable as error:
+        if is_table_missing(error.problem):
+            return None
+        raise
+    return Ledger({row[0]: WriterEntry(*row) for row in writers}, _by_writer(counts), _by_writer(letters))
+
+
+def _by_writer(rows: list[tuple[str, str, int]]) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {}
+    for writer_id, reason, number in rows:
+        found.setdefault(writer_id, Counter())[reason] += number
+    return found
+
+
+def read_dead_letters(database: EmbeddedDatabase) -> Iterator[StoredDeadLetter]:
+    """All dead letters in the order of their ids, read page by page. Raises `DatabaseError`."""
+    last = ""
+    while True:
+        rows = database.execute(
+            "SELECT id, writer_id, number, reason, payload, created_at FROM dead_letters WHERE id > ? ORDER BY id LIMIT ?",
+            (last, _PAGE),
+            operation="read dead letters",
+        ).rows
+        for row in rows:
+            yield StoredDeadLetter(*row)
+        if len(rows) < _PAGE:
+            return
+        last = rows[-1][0]
+
+
+def read_dead_letter(database: EmbeddedDatabase, letter_id: str) -> StoredDeadLetter | None:
+    """One dead letter; None if there is none of that id. Raises `DatabaseError`."""
+    rows = database.execute(
+        "SELECT id, writer_id, number, reason, payload, created_at FROM dead_letters WHERE id = ?",
+        (letter_id,),
+        operation="read a dead letter",
+    ).rows
+    return StoredDeadLetter(*rows[0]) if rows else None
+
+
+def retry_dead_letter(database: EmbeddedDatabase, letter: StoredDeadLetter) -> str | None:
+    """Make a dead letter the row it should have been. None if it is one now, else why not: then it stays, with that reason.
+
+    Raises `DatabaseError` if the database cannot be used.
+    """
+    try:
+        rows = row_statements([row_of(decode(letter.payload))])
+    except Exception as error:  # noqa: BLE001  # as in shipping: whatever a record does to us is a reason, not an end
+        return _stays(database, letter, describe(error))
+    try:
+        database.transaction(
+            [statement for statement in [*rows, *_gone(letter.id, "dead_letter_retried")] if statement.rows],
+            operation="put a dead letter back",
+        )
+    except RowRefused as error:
+        return _stays(database, letter, error.problem)
+    return None
+
+
+def discard_dead_letter(database: EmbeddedDatabase, letter_id: str) -> None:
+    """Throw a dead letter away; nothing happens if it is not there. Raises `DatabaseError`."""
+    database.transaction(_gone(letter_id, "dead_letter_discarded"), operation="discard a dead letter")
+
+
+def _gone(letter_id: str, reason: str) -> list[Statement]:
+    count, delete = _COUNT_AND_DELETE
+    return [Statement(count, [(FINISHED_WRITERS, reason, letter_id)]), Statement(delete, [(letter_id,)])]
+
+
+def _stays(database: EmbeddedDatabase, letter: StoredDeadLetter, reason: str) -> str:
+    update = Statement("UPDATE dead_letters SET reason = ? WHERE id = ?", [(reason, letter.id)])
+    database.transaction([update], operation="note why a dead letter stays")
+    return reason
