@@ -12,7 +12,7 @@
     │   ├── DatabaseUnusable      until a person acts: not a database, no permission, another program's tables
     │   │   └── SchemaTooNew      written by a newer turso-hooks
     │   ├── RowRefused            this row, in this form, will never be taken
-    │   └── PositionMoved         another shipper has been here: nothing was changed
+    │   └── PositionMoved         another shipper has been here, or a newer schema is: nothing was changed
     ├── TranscriptError           a foreign transcript, or one conversation of it, cannot be read
     └── SessionNotFound           no session, or more than one, has that id
 
@@ -100,7 +100,7 @@ class RowRefused(DatabaseError):
 
 
 class PositionMoved(DatabaseError):
-    """The position of a journal writer is not the expected one: someone else shipped; the batch changed nothing."""
+    """Someone else has shipped, or changed the schema, since the position was read; the batch changed nothing."""
 
 
 class TranscriptError(TursoHooksError):

@@ -6,15 +6,17 @@ import fcntl
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from turso_hooks.events import MessageAdded, ToolCallFinished
-from turso_hooks.journal import JournalFolder
+from turso_hooks.journal import JournalFolder, Writer
 from turso_hooks.plugin import Recorder
 from turso_hooks.settings import Settings
 
@@ -169,6 +171,38 @@ def test_migrate_makes_a_database_and_says_which_version(run: Run) -> None:
     assert "version 3 now (applied: 1, 2, 3)" in run("migrate", "--db", "file:new.db").stdout
     assert "already" in run("migrate", "--db", "file:new.db").stdout
     assert json.loads(run("migrate", "--json", "--db", "file:new.db").stdout)["applied"] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["migrate"],
+        ["sessions"],
+        ["show", "x"],
+        ["drain"],
+        ["import", "openai-chat", "a.json"],
+        ["journal", "dead-letters", "--retry"],
+    ],
+)
+def test_a_newer_database_is_refused_in_a_sentence_and_not_touched(
+    run: Run, command: list[str], database: Path, settings: Settings
+) -> None:
+    run("migrate", "--db", f"file:{database}")
+    with closing(sqlite3.connect(database)) as newer:
+        newer.execute("INSERT INTO schema_version VALUES (99, 'tomorrow')")
+        newer.commit()
+    (database.parent / "a.json").write_text('[{"role": "user", "content": "x"}]', encoding="utf-8")
+    writer = Writer(JournalFolder(settings.state_folder, f"file:{database}"), max_bytes=10**6, segment_bytes=10**6)
+    writer.append(b"something that waits")
+    writer.close()
+    before = database.read_bytes()
+    result = run(*command, "--db", f"file:{database}")
+    assert result.returncode == 1
+    (sentence,) = result.stderr.splitlines()
+    assert "its schema is version 99" in sentence
+    assert "pip install --upgrade turso-hooks" in sentence
+    assert database.read_bytes() == before
+    assert run("status", "--db", f"file:{database}").stdout.count("waiting         1 record,") == 1
 
 
 def test_sessions_and_show_print_json_for_programs(run: Run, recorder: Recorder, database: Path) -> None:

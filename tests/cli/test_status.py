@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,26 +18,34 @@ from turso_hooks.store import prepare_schema
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Child = Callable[..., "subprocess.Popen[str]"]
 
-# Logs as many events as it is told, says so, and lives on until its input ends.
+# Logs as many events as it is told, flushes (with 0 it does not, for that would ship them), says so, and lives on until its
+# input ends.
 AGENT = """
     import sys, turso_hooks
     hook = turso_hooks.get_plugin_manager().hook
     for n in range(int(sys.argv[1])):
         hook.message_added(event=turso_hooks.MessageAdded(session_id="s", role="user", content="x" * 900))
-    print(turso_hooks.flush(float(sys.argv[2])).is_complete, flush=True)
+    flush_s = float(sys.argv[2])
+    print(turso_hooks.flush(flush_s).is_complete if flush_s else "logged", flush=True)
     sys.stdin.read()
     """
 
 
 @pytest.fixture
-def agent(child: Child) -> Callable[..., subprocess.Popen[str]]:
+def agent(child: Child) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    made: list[subprocess.Popen[str]] = []
+
     def start(events: int, flush_s: float = 30, **environment: str) -> subprocess.Popen[str]:
         process = child(AGENT, str(events), str(flush_s), **environment)
         assert process.stdout is not None
         process.said = process.stdout.readline().strip()  # type: ignore[attr-defined]
+        made.append(process)
         return process
 
-    return start
+    yield start
+    for process in made:
+        if process.poll() is None:
+            kill(process)
 
 
 def end(process: subprocess.Popen[str]) -> None:

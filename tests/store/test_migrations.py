@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -12,6 +13,7 @@ import pytest
 
 from turso_hooks.drivers import EmbeddedDatabase
 from turso_hooks.errors import DatabaseUnusable, SchemaTooNew
+from turso_hooks.events import MessageAdded, SessionStarted
 from turso_hooks.plugin import Recorder
 from turso_hooks.query import connect_sync
 from turso_hooks.store import prepare_schema, schema_version
@@ -67,6 +69,13 @@ INDEXES = {
 }
 
 Rows = Callable[..., list[tuple[object, ...]]]
+Child = Callable[..., "subprocess.Popen[str]"]
+
+
+def contents_of_version_1(rows: Rows) -> dict[str, list[tuple[object, ...]]]:
+    """What the original knows of its tables: the rows of its own columns."""
+    columns = {table: ", ".join(column.split()[0] for column in columns) for table, columns in VERSION_1.items()}
+    return {table: rows(f"SELECT {columns[table]} FROM {table} ORDER BY id") for table in columns if table != "schema_version"}
 
 
 @pytest.fixture
@@ -109,6 +118,45 @@ def test_a_newer_database_is_refused_and_not_touched(database: Path, rows: Rows)
     assert rows("SELECT * FROM sqlite_master") == before
 
 
+def test_events_for_a_newer_database_wait_and_are_shipped_once_it_is_understood(
+    recorder: Recorder, database: Path, rows: Rows
+) -> None:
+    with EmbeddedDatabase(database) as opened:
+        prepare_schema(opened)
+        opened.execute(f"INSERT INTO schema_version VALUES ({LATEST + 1}, 'tomorrow')")
+    before = rows("SELECT * FROM sqlite_master")
+    recorder.record(MessageAdded(session_id="s", role="user", content="x"))
+    result = recorder.flush(0.5)
+    assert (result.is_complete, result.waiting, result.counts) == (False, 1, {})
+    assert "upgrade it" in str(result.problem)
+    assert (rows("SELECT * FROM sqlite_master"), rows("SELECT count(*) FROM messages")) == (before, [(0,)])
+    with closing(sqlite3.connect(database)) as newer:
+        newer.execute(f"DELETE FROM schema_version WHERE version = {LATEST + 1}")
+        newer.commit()
+    assert recorder.close(30).is_complete
+    assert rows("SELECT content FROM messages") == [("x",)]
+
+
+def test_a_process_that_is_at_work_writes_nothing_more_once_a_newer_one_has_changed_the_schema(
+    recorder: Recorder, database: Path, rows: Rows
+) -> None:
+    recorder.record(MessageAdded(session_id="s", role="user", content="before"))
+    assert recorder.flush(30).is_complete
+    with closing(sqlite3.connect(database)) as newer:
+        newer.execute(f"INSERT INTO schema_version VALUES ({LATEST + 1}, 'tomorrow')")
+        newer.commit()
+    recorder.record(MessageAdded(session_id="s", role="user", content="after"))
+    result = recorder.flush(0.5)
+    assert not result.is_complete
+    assert "upgrade it" in str(result.problem)
+    assert rows("SELECT content FROM messages") == [("before",)]
+    with closing(sqlite3.connect(database)) as newer:
+        newer.execute(f"DELETE FROM schema_version WHERE version = {LATEST + 1}")
+        newer.commit()
+    assert recorder.close(30).is_complete
+    assert rows("SELECT content FROM messages ORDER BY sequence") == [("before",), ("after",)]
+
+
 def test_another_programs_tables_are_refused_and_not_touched(database: Path, rows: Rows) -> None:
     opened = EmbeddedDatabase(database)
     opened.execute("CREATE TABLE messages (id TEXT, body TEXT)")
@@ -118,36 +166,106 @@ def test_another_programs_tables_are_refused_and_not_touched(database: Path, row
     assert rows("SELECT name FROM sqlite_master") == [("messages",)]
 
 
-def test_processes_that_start_at_once_migrate_once(
-    database: Path, rows: Rows, child: Callable[..., subprocess.Popen[str]]
-) -> None:
-    code = """
-        import os, sys
-        from pathlib import Path
-        from turso_hooks.drivers import EmbeddedDatabase
-        from turso_hooks.store import prepare_schema
-        database = EmbeddedDatabase(Path(os.environ["TURSO_DATABASE_URL"][5:]), busy_timeout_s=20)
-        print(*prepare_schema(database))
-        """
-    children = [child(code) for _ in range(6)]
-    outputs = [one.communicate(timeout=60) for one in children]
-    assert [one.returncode for one in children] == [0] * 6, outputs
-    applied = Counter(version for out, _ in outputs for version in out.split())
-    assert {version: applied[str(version)] for version in range(2, LATEST + 1)} == dict.fromkeys(range(2, LATEST + 1), 1)
+# Waits until all are there, brings the database up to date, and logs and ships an event.
+STARTING = """
+    import os, sys, turso_hooks
+    from pathlib import Path
+    from turso_hooks.drivers import EmbeddedDatabase
+    from turso_hooks.store import prepare_schema
+    hook = turso_hooks.get_plugin_manager().hook
+    database = EmbeddedDatabase(Path(os.environ["TURSO_DATABASE_URL"][5:]), busy_timeout_s=30)
+    print("here", flush=True)
+    sys.stdin.readline()
+    print(*prepare_schema(database))
+    hook.message_added(event=turso_hooks.MessageAdded(session_id="all", role="user", content=sys.argv[1]))
+    print(turso_hooks.close(60).is_complete)
+    """
+
+
+def start_at_once(child: Child, processes: int) -> Counter[str]:
+    """Let as many processes begin at one moment; which versions they applied, all together."""
+    children = [child(STARTING, str(n)) for n in range(processes)]
+    for one in children:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "here\n"
+    for one in children:
+        assert one.stdin is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
+    applied: Counter[str] = Counter()
+    for one in children:
+        out, err = one.communicate(timeout=90)
+        assert (one.returncode, err) == (0, "")
+        versions, is_complete = out.splitlines()
+        assert is_complete == "True"
+        applied.update(versions.split())
+    return applied
+
+
+def check_whole(rows: Rows, processes: int) -> None:
+    assert rows("PRAGMA integrity_check") == [("ok",)]
+    assert rows("PRAGMA foreign_key_check") == []
     assert rows("SELECT version FROM schema_version") == [(n,) for n in range(1, LATEST + 1)]
+    contents = rows("SELECT content FROM messages WHERE session_id = 'all'")
+    assert sorted(contents) == sorted((str(n),) for n in range(processes))
+
+
+def test_twenty_processes_that_open_a_new_database_at_once_migrate_it_once(child: Child, rows: Rows) -> None:
+    applied = start_at_once(child, 20)
+    # Version 1 may be applied twice without a change: the original does not record it before it is done.
+    assert {version: applied[str(version)] for version in range(2, LATEST + 1)} == dict.fromkeys(range(2, LATEST + 1), 1)
+    check_whole(rows, 20)
+
+
+def test_twenty_processes_and_the_original_itself_open_its_database_at_once(child: Child, rows: Rows, original: Path) -> None:
+    before = contents_of_version_1(rows)
+    is_over = threading.Event()
+    written: list[str] = []
+
+    def original_goes_on() -> None:
+        with closing(sqlite3.connect(original, timeout=60, isolation_level=None)) as theirs:
+            while not is_over.is_set():
+                session_id = f"theirs-{len(written)}"
+                theirs.execute("INSERT INTO sessions (id, agent_type, model) VALUES (?, 'linear', 'gpt')", (session_id,))
+                theirs.execute(
+                    "INSERT INTO messages (id, session_id, sequence, role, content) VALUES (?, ?, 1, 'user', 'hello')",
+                    (f"{session_id}-1", session_id),
+                )
+                written.append(session_id)
+                is_over.wait(0.002)
+
+    writer = threading.Thread(target=original_goes_on)
+    writer.start()
+    try:
+        applied = start_at_once(child, 20)
+    finally:
+        is_over.set()
+        writer.join()
+    assert applied == {str(version): 1 for version in range(2, LATEST + 1)}
+    check_whole(rows, 20)
+    assert len(written) > 20
+    assert [row[0] for row in rows("SELECT id FROM sessions WHERE id LIKE 'theirs-%'")] != []
+    assert {row[0] for row in rows("SELECT id FROM sessions WHERE id LIKE 'theirs-%'")} == set(written)
+    assert rows("SELECT count(*) FROM sessions WHERE occurred_ms IS NULL") == [(0,)]
+    after = contents_of_version_1(rows)
+    assert {table: [row for row in after[table] if row in found] for table, found in before.items()} == before
+
+
+def test_a_schema_version_of_another_kind_is_refused_and_not_touched(database: Path, rows: Rows) -> None:
+    with EmbeddedDatabase(database) as opened:
+        opened.execute("CREATE TABLE schema_version (version TEXT)")
+        opened.execute("INSERT INTO schema_version VALUES ('2026.1')")
+        with pytest.raises(DatabaseUnusable, match=r"another program's tables.*'2026.1'.*name another database"):
+            prepare_schema(opened)
+    assert rows("SELECT name FROM sqlite_master") == [("schema_version",)]
 
 
 def test_no_row_of_the_original_is_lost_or_changed(original: Path, rows: Rows) -> None:
-    version_1 = {
-        table: ", ".join(column.split()[0] for column in columns)
-        for table, columns in VERSION_1.items()
-        if table != "schema_version"
-    }
-    before = {table: rows(f"SELECT {columns} FROM {table} ORDER BY id") for table, columns in version_1.items()}
+    before = contents_of_version_1(rows)
     opened = EmbeddedDatabase(original)
     assert prepare_schema(opened) == list(range(2, LATEST + 1))
     opened.close()
-    assert {table: rows(f"SELECT {columns} FROM {table} ORDER BY id") for table, columns in version_1.items()} == before
+    assert contents_of_version_1(rows) == before
 
 
 def test_the_originals_times_of_both_forms_sort_with_ours(original: Path, rows: Rows) -> None:
@@ -158,8 +276,6 @@ def test_the_originals_times_of_both_forms_sort_with_ours(original: Path, rows: 
 
 
 def test_the_original_goes_on_writing_beside_us(original: Path, rows: Rows, recorder: Recorder) -> None:
-    from turso_hooks.events import MessageAdded, SessionStarted
-
     at = datetime.fromisoformat
     recorder.record(SessionStarted(session_id="ours", occurred_at=at("2025-12-23T09:00:00+00:00"), model="m"))
     recorder.record(MessageAdded(session_id="ours", role="user", content="x", occurred_at=at("2025-12-23T09:00:00.500+00:00")))

@@ -12,6 +12,7 @@ from turso_hooks.drivers import EmbeddedDatabase, parse_database_url
 from turso_hooks.errors import SessionNotFound, SettingsError
 from turso_hooks.events import to_microseconds, utc_now
 from turso_hooks.query.results import Conversation, Message, ModelCall, Note, SessionSummary, ToolCall
+from turso_hooks.store import check_version, schema_version
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -64,11 +65,15 @@ def connect_sync(url: str | None) -> Reader:
 
 
 class Reader:
-    """Reads sessions. Every method raises `DatabaseError` as it comes. To be used by one thread at a time."""
+    """Reads sessions. Every method raises `DatabaseError` as it comes. To be used by one thread at a time.
+
+    A database with a newer schema is refused: what its columns mean is not known here.
+    """
 
     def __init__(self, database: EmbeddedDatabase, now: Callable[[], datetime] = utc_now) -> None:
         self._database = database
         self._now = now
+        self._is_checked = False
 
     def __enter__(self) -> Self:
         """Nothing is opened before it is read."""
@@ -93,10 +98,6 @@ class Reader:
     def get_session(self, session_id: str) -> Conversation:
         """A session with all that is in it, by its id or the beginning of it. Raises `SessionNotFound`."""
         return self._conversation(self._find(session_id), [])
-
-    def count_rows(self, table: str) -> int:
-        """How many rows one of the tables has. Reads an index whole."""
-        return int(self._database.execute(f"SELECT count(*) FROM {table}", operation="count rows").rows[0][0])  # noqa: S608  # a name of ours
 
     def _find(self, prefix: str) -> SessionSummary:
         exact = self._rows("find a session", f"{_SESSION_SQL} WHERE id = ?", (prefix,))
@@ -128,6 +129,9 @@ class Reader:
         )
 
     def _rows(self, operation: str, sql: str, arguments: Iterable[Any]) -> list[dict[str, Any]]:
+        if not self._is_checked:
+            check_version(schema_version(self._database, operation), self._database.name)
+            self._is_checked = True
         result = self._database.execute(sql, tuple(arguments), operation=operation)
         return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
 

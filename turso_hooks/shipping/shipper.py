@@ -197,6 +197,7 @@ class Shipper:
                 raise DatabaseUnusable(refusal.operation, refusal.target, refusal.problem) from refusal
         except PositionMoved:
             source.is_position_known = False
+            self._is_prepared = False  # a newer schema refuses batches in the same way
 
     def _commit(self, source: _Source, batch: Batch) -> None:
         write_batch(self._database, batch, self._now())

@@ -27,7 +27,7 @@ from turso_hooks.store.ledger import (
     retry_dead_letter,
 )
 from turso_hooks.store.rows import Row, row_of
-from turso_hooks.store.schema import prepare_schema, schema_version
+from turso_hooks.store.schema import check_version, prepare_schema, schema_version
 from turso_hooks.store.writing import (
     FINISHED_WRITERS,
     Batch,
@@ -48,6 +48,7 @@ __all__ = [
     "StoredDeadLetter",
     "TursoConfig",
     "WriterEntry",
+    "check_version",
     "close_turso_client",
     "create_turso_client",
     "discard_dead_letter",

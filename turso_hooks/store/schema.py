@@ -13,15 +13,18 @@ VERSION_SQL = "SELECT max(version) FROM schema_version"
 _OPERATION = "prepare the schema"
 
 
-def schema_version(database: EmbeddedDatabase) -> int:
-    """The schema version of a database; 0 if it has none. Raises `DatabaseError`."""
+def schema_version(database: EmbeddedDatabase, operation: str = "read the schema version") -> int:
+    """The schema version of a database; 0 if it has none. Raises `DatabaseError`, which names `operation`."""
     try:
-        rows = database.execute(VERSION_SQL, operation="read the schema version").rows
+        rows = database.execute(VERSION_SQL, operation=operation).rows
     except DatabaseUnusable as error:
         if is_table_missing(error.problem):
             return 0
         raise
-    return int(rows[0][0] or 0)
+    try:
+        return int(rows[0][0] or 0)
+    except (TypeError, ValueError):
+        raise foreign_tables(database.name, f"its schema_version says {rows[0][0]!r}") from None
 
 
 def prepare_schema(database: EmbeddedDatabase) -> list[int]:
@@ -48,7 +51,7 @@ def check_version(version: int, name: str) -> int:
     """`version`, or `SchemaTooNew` if this code does not know it."""
     if version > LATEST:
         raise SchemaTooNew(
-            _OPERATION,
+            "use the database",
             name,
             f"its schema is version {version}, and this turso-hooks knows {LATEST}",
             "upgrade it: pip install --upgrade turso-hooks",

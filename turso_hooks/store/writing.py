@@ -2,8 +2,8 @@
 
 The transaction begins with a compare-and-set of the writer's position. If that is not where the batch begins, another shipper
 has been here, or the answer to an earlier batch was lost on its way: then all of it rolls back (`PositionMoved`), and nothing
-takes effect twice. The comparison is a NULL in a NOT NULL column, which every engine refuses, in a batch without answers as
-in a conversation.
+takes effect twice. So it does if a newer turso-hooks has changed the schema since it was looked at. The comparison is a NULL
+in a NOT NULL column, which every engine refuses, in a batch without answers as in a conversation.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from turso_hooks.drivers import EmbeddedDatabase, Statement
 from turso_hooks.errors import PositionMoved, RowRefused
 from turso_hooks.events import to_text
+from turso_hooks.store.migrations import LATEST
 from turso_hooks.store.rows import Row
 from turso_hooks.store.tables import SESSION_SEEN, SESSIONS, TABLES
 
@@ -28,10 +29,11 @@ FINISHED_WRITERS = "finished"
 
 _UPSERTS = {table.name: table.upsert() for table in TABLES}
 
-_MOVE_POSITION = """
+_MOVE_POSITION = f"""
     INSERT INTO journal_writers (writer_id, segment, end_offset, records, next_number, updated_at)
     SELECT ?,
-        CASE WHEN (SELECT segment || ':' || end_offset FROM journal_writers WHERE writer_id = ?) IS ? THEN ? END,
+        CASE WHEN (SELECT segment || ':' || end_offset FROM journal_writers WHERE writer_id = ?) IS ?
+            AND (SELECT max(version) FROM schema_version) <= {LATEST} THEN ? END,
         ?, ?, ?, ?
     WHERE true
     ON CONFLICT (writer_id) DO UPDATE SET
@@ -110,15 +112,15 @@ def read_position(database: EmbeddedDatabase, writer_id: str) -> Position | None
 def write_batch(database: EmbeddedDatabase, batch: Batch, now: datetime) -> None:
     """Write a batch, wholly or not at all.
 
-    Raises `PositionMoved` if the writer does not stand where the batch begins, `RowRefused` if a row of it is not taken, and
-    other `DatabaseError`s.
+    Raises `PositionMoved` if the writer does not stand where the batch begins, or the schema is newer than this code,
+    `RowRefused` if a row of it is not taken, and other `DatabaseError`s.
     """
     try:
         database.transaction(_statements(batch, to_text(now)), operation="write a batch")
     except RowRefused as error:
         if "journal_writers.segment" not in error.problem:
             raise
-        raise PositionMoved(error.operation, error.target, "another shipper has written it") from error
+        raise PositionMoved(error.operation, error.target, "another shipper was here, or a newer schema is") from error
 
 
 def finish_writer(database: EmbeddedDatabase, writer_id: str, now: datetime) -> None:
