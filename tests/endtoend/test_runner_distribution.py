@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
 
 PROJECT = """
 [build-system]
@@ -79,18 +75,15 @@ d_redacts = "nasty_plugin:redacts"
 """
 
 pytestmark = pytest.mark.slow
-Install = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a fresh virtual environment, turso-hooks and a runner in it."""
-    folder = tmp_path_factory.mktemp("fresh")
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+def place(fresh_environment: Callable[[], Any]) -> Any:
+    """A fresh environment with a runner in it."""
+    place = fresh_environment()
     scripts = '[project.scripts]\ntiny-runner = "tiny_runner:main"\nbare-runner = "tiny_runner:bare"'
-    install(folder, str(ROOT))
-    install(folder, distribution(folder, "tiny-runner", RUNNER, scripts))
-    return folder
+    place.pip("install", distribution(place.folder, "tiny-runner", RUNNER, scripts))
+    return place
 
 
 def distribution(folder: Path, name: str, code: str, more: str) -> str:
@@ -101,35 +94,25 @@ def distribution(folder: Path, name: str, code: str, more: str) -> str:
     return str(project)
 
 
-def install(folder: Path, project: str) -> None:
-    pip = [str(folder / "venv" / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", project]
-    subprocess.run(pip, check=True)
-
-
-def run(folder: Path, runner: str, name: str) -> tuple[list[tuple[str, ...]], str]:
-    """Run with nothing but a database set; what was kept, and what was said."""
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("TURSO_", "PYTHON", "XDG_"))}
-    environment = {**clean, "HOME": str(home), "TURSO_DATABASE_URL": f"file:{name}.db"}
-    command = [str(folder / "venv" / "bin" / runner)]
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+def run(place: Any, runner: str, name: str) -> tuple[list[tuple[str, ...]], str]:
+    """What was kept, and what was said."""
+    result = place.run(runner, database=f"{name}.db")
     assert result.stdout == ""
-    with closing(sqlite3.connect(folder / f"{name}.db")) as connection:
+    with closing(sqlite3.connect(place.folder / f"{name}.db")) as connection:
         sql = "SELECT s.id, s.status, m.content FROM sessions s JOIN messages m ON m.session_id = s.id ORDER BY m.sequence"
         return connection.execute(sql).fetchall(), result.stderr
 
 
-def test_a_runner_logs_with_nothing_but_a_url(place: Path) -> None:
+def test_a_runner_logs_with_nothing_but_a_url(place: Any) -> None:
     assert run(place, "tiny-runner", "first") == ([("ours", "completed", "hello"), ("ours", "completed", "secret")], "")
 
 
-def test_a_runner_with_a_bare_plugin_manager_logs_too(place: Path) -> None:
+def test_a_runner_with_a_bare_plugin_manager_logs_too(place: Any) -> None:
     assert run(place, "bare-runner", "second") == ([("bare", "completed", "hello"), ("bare", "completed", "secret")], "")
 
 
-def test_installed_plugins_that_misbehave_in_every_way_disturb_neither_agent_nor_log(place: Path) -> None:
-    install(place, distribution(place, "nasty-plugin", NASTY_PLUGIN, ENTRY_POINTS))
+def test_installed_plugins_that_misbehave_in_every_way_disturb_neither_agent_nor_log(place: Any) -> None:
+    place.pip("install", distribution(place.folder, "nasty-plugin", NASTY_PLUGIN, ENTRY_POINTS))
     kept, said = run(place, "tiny-runner", "third")
     assert kept == [("ours", "completed", "hello")]
     assert "Traceback" not in said
