@@ -19,6 +19,7 @@ from turso_hooks.errors import SettingsError
 _T = TypeVar("_T")
 
 _MIB = 1024 * 1024
+_SHOWN_CHARS = 60
 _SMALLEST_EVENT_BYTES = 4096
 """Below this the names and marks of a cut event would not fit."""
 
@@ -28,9 +29,9 @@ def _number(kind: Callable[[str], _T], smallest: float, what: str) -> Callable[[
         try:
             value = kind(text.replace("_", ""))
         except ValueError:
-            raise SettingsError(f"must be {what}, not {text!r}") from None
+            raise SettingsError(f"must be {what} of at least {smallest:g}, not {_shown(text)}") from None
         if not smallest <= value < float("inf"):  # type: ignore[operator]  # int or float, as called below
-            raise SettingsError(f"must be {what} of at least {smallest:g}, not {text!r}")
+            raise SettingsError(f"must be {what} of at least {smallest:g}, not {_shown(text)}")
         return value
 
     return parse
@@ -41,7 +42,7 @@ def _yes_or_no(text: str) -> bool:
     try:
         return known[text.strip().lower()]
     except KeyError:
-        raise SettingsError(f"must be 1 or 0 (or true/false, yes/no, on/off), not {text!r}") from None
+        raise SettingsError(f"must be 1 or 0 (or true/false, yes/no, on/off), not {_shown(text)}") from None
 
 
 def _setting(variable: str, default: Any, parse: Callable[[str], Any], unit: str, meaning: str) -> Any:
@@ -56,7 +57,15 @@ def _default_state_folder() -> Path:
 
 
 def _folder(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except (RuntimeError, OSError) as error:
+        raise SettingsError(f"must be a folder, not {_shown(text)}: {error}") from None
+
+
+def _shown(text: str) -> str:
+    """A wrong value, short enough for a sentence."""
+    return repr(text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…")
 
 
 @dataclass(frozen=True, repr=False)

@@ -55,6 +55,9 @@ def test_a_server_is_named_without_its_secrets() -> None:
         ("file://host/a.db", "names the host 'host'"),
         ("libsql://", "names no host"),
         ("libsql://x:port?authToken=secret", "cannot be read"),
+        ("https:user:secret@db.example.io", "names no host"),
+        ("odd:user:secret@db.example.io", "unknown scheme 'odd'"),
+        ("file:/a@b/?token=secret", "'file:/a@b/'"),
     ],
 )
 def test_a_wrong_url_is_refused_with_what_to_write_instead(url: str, said: str) -> None:

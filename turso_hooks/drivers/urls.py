@@ -51,13 +51,15 @@ def _file_target(url: str, rest: str) -> DatabaseTarget:
     if rest.startswith("//"):
         host, _, after = rest[2:].partition("/")
         if host not in {"", "localhost"}:
-            raise SettingsError(f"the database URL {url!r} names the host {host!r}: write file:/{host}/{after} or file:{after}")
+            raise SettingsError(
+                f"the database URL {_shown(url)!r} names the host {host!r}: write file:/{host}/{after} or file:{after}"
+            )
         path = f"/{after}"
     path = unquote(path, errors="surrogateescape")
     if path in {"", "/"} or path.endswith("/"):
-        raise SettingsError(f"the database URL {url!r} names no file: write file:agents.db")
+        raise SettingsError(f"the database URL {_shown(url)!r} names no file: write file:agents.db")
     if path == ":memory:" or "\0" in path:
-        raise SettingsError(f"the database URL {url!r} names no file that lasts: write file:agents.db")
+        raise SettingsError(f"the database URL {_shown(url)!r} names no file that lasts: write file:agents.db")
     resolved = Path(path).expanduser().resolve() if path.startswith("~/") else Path(path).resolve()
     return DatabaseTarget(f"file:{resolved}", resolved)
 
@@ -77,6 +79,8 @@ def _remote_target(url: str, scheme: str) -> DatabaseTarget:
 def _shown(url: str) -> str:
     """The URL without what may be secret: user, password, query."""
     head, _, _ = url.partition("?")
-    scheme, separator, rest = head.partition("://")
-    host = rest.rpartition("@")[2]
-    return f"{scheme}{separator}{host}"
+    scheme, colon, rest = head.partition(":")
+    if scheme.lower() == "file":
+        return head
+    slashes = "//" if rest.startswith("//") else ""
+    return f"{scheme}{colon}{slashes}{rest.removeprefix('//').rpartition('@')[2]}"

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from turso_hooks.errors import SettingsError
+from turso_hooks.events import MessageAdded
+from turso_hooks.plugin import Recorder
+from turso_hooks.settings import Settings, default_of, load_settings, setting_fields
+
+NUMBERS = {
+    entry.metadata["variable"]: entry
+    for entry in setting_fields()
+    if isinstance(default_of(entry), (int, float)) and not isinstance(default_of(entry), bool)
+}
+LONG = "9" * 5000
+
+
+def test_every_variable_is_read_and_an_empty_one_counts_as_unset() -> None:
+    given = {
+        "TURSO_DATABASE_URL": "file:a.db",
+        "TURSO_AUTH_TOKEN": "t",
+        "TURSO_HOOKS_STATE_FOLDER": "/s",
+        "TURSO_HOOKS_MAX_EVENT_BYTES": "16_777_216",
+        "TURSO_HOOKS_JOURNAL_MAX_BYTES": "0",
+        "TURSO_HOOKS_SEGMENT_BYTES": "4096",
+        "TURSO_HOOKS_FSYNC": "yes",
+        "TURSO_HOOKS_SHIP_INTERVAL_S": "0.5",
+        "TURSO_HOOKS_BATCH_EVENTS": "1",
+        "TURSO_HOOKS_EXIT_TIMEOUT_S": "0",
+    }
+    assert set(given) == {entry.metadata["variable"] for entry in setting_fields()}
+    assert load_settings(given) == Settings(
+        "file:a.db", "t", Path("/s"), 16_777_216, 0, 4096, fsync=True, ship_interval_s=0.5, batch_events=1, exit_timeout_s=0.0
+    )
+    assert load_settings(dict.fromkeys(given, "")) == load_settings({}) == Settings()
+
+
+@pytest.mark.parametrize("variable", NUMBERS)
+@pytest.mark.parametrize(
+    "wrong", ["many", "-1", "nan", "inf", "1e999", " ", "0x10", "1,000", "1 000", "-0.5", f"-{LONG}", f"{LONG}x"]
+)
+def test_a_wrong_number_gives_one_sentence_with_the_variable_and_what_it_may_be(variable: str, wrong: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({variable: wrong})
+    sentence = str(caught.value)
+    assert re.fullmatch(rf"{variable} must be a (whole )?number( of at least [\d.]+)?, not .+", sentence)
+    assert len(sentence) < 200
+
+
+@pytest.mark.parametrize("variable", NUMBERS)
+def test_the_smallest_value_is_taken_and_the_next_below_is_not(variable: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({variable: "-1"})
+    smallest = str(caught.value).split("at least ")[1].split(",")[0]
+    load_settings({variable: smallest})
+    below = str(float(smallest) / 2) if "whole" not in str(caught.value) else str(int(smallest) - 1)
+    if float(smallest):
+        with pytest.raises(SettingsError, match=f"at least {smallest}, not '{below}'"):
+            load_settings({variable: below})
+
+
+@pytest.mark.parametrize(
+    ("variable", "wrong", "said"),
+    [
+        ("TURSO_HOOKS_FSYNC", "maybe", "TURSO_HOOKS_FSYNC must be 1 or 0 (or true/false, yes/no, on/off), not 'maybe'"),
+        ("TURSO_HOOKS_STATE_FOLDER", "~no-such-user/x", "TURSO_HOOKS_STATE_FOLDER must be a folder, not '~no-such-user/x'"),
+    ],
+)
+def test_other_wrong_values_say_what_they_may_be(variable: str, wrong: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        load_settings({variable: wrong})
+
+
+@pytest.mark.parametrize(
+    ("variable", "wrong"), [("TURSO_HOOKS_BATCH_EVENTS", "0"), ("TURSO_HOOKS_STATE_FOLDER", "~no-such-user/x")]
+)
+def test_with_a_wrong_value_nothing_is_kept_it_is_said_once_and_the_agent_goes_on(
+    variable: str, wrong: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, database: Path
+) -> None:
+    monkeypatch.setenv("TURSO_DATABASE_URL", f"file:{database}")
+    monkeypatch.setenv(variable, wrong)
+    recorder = Recorder()
+    with caplog.at_level(logging.DEBUG, logger="turso_hooks"):
+        for _ in range(3):
+            recorder.record(MessageAdded(session_id="s", role="user"))
+    (said,) = caplog.messages
+    assert variable in said
+    assert recorder.flush(1).is_complete
+    assert not database.exists()
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(load_settings({"TURSO_DATABASE_URL": "https://u:secret@h", "TURSO_AUTH_TOKEN": "secret"}))
+    assert "secret" not in shown
+    assert "batch_events=1000" in shown
+
+
+def test_what_is_passed_wins_over_the_environment_but_none_does_not() -> None:
+    found = load_settings({"TURSO_HOOKS_BATCH_EVENTS": "7", "TURSO_DATABASE_URL": "file:a"}, batch_events=9, database_url=None)
+    assert (found.batch_events, found.database_url) == (9, "file:a")
