@@ -237,6 +237,15 @@ def test_a_reader_that_has_enough_is_no_error(run: Run, chats: Path, database: P
     assert (result.stdout, result.stderr) == ("[", "")
 
 
+def test_a_closed_output_is_said_in_a_sentence() -> None:
+    command = f"{Path(sys.executable).parent / 'turso-hooks'} status >&-"
+    result = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+    assert (result.returncode, result.stderr) == (
+        1,
+        "turso-hooks: standard output is closed: redirect it to /dev/null instead\n",
+    )
+
+
 def test_on_a_terminal_there_are_colours_and_a_progress_bar(
     in_terminal: Callable[..., str], chats: Path, database: Path
 ) -> None:

@@ -33,13 +33,6 @@ def folder(tmp_path: Path) -> JournalFolder:
 
 
 @pytest.fixture
-def writer(folder: JournalFolder) -> Iterator[Writer]:
-    made = Writer(folder, max_bytes=10**9, segment_bytes=2000)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def make(database: Path, folder: JournalFolder) -> Iterator[Callable[..., Shipper]]:
     made: list[Shipper] = []
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,13 +26,6 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 @pytest.fixture
 def folder(tmp_path: Path, database: Path) -> JournalFolder:
     return JournalFolder(tmp_path / "state", f"file:{database}")
-
-
-@pytest.fixture
-def writer(folder: JournalFolder) -> Iterator[Writer]:
-    made = Writer(folder, max_bytes=10**9, segment_bytes=2000)
-    yield made
-    made.close()
 
 
 @pytest.fixture

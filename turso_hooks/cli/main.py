@@ -63,6 +63,9 @@ def commands() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage."""
+    if sys.stdout is None:  # so it is if it was closed (`>&-`)
+        click.echo("turso-hooks: standard output is closed: redirect it to /dev/null instead", err=True)
+        _exit(_FAILED)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a conversation may hold what the terminal cannot show

@@ -49,3 +49,8 @@ def print_json(value: Any) -> None:
     except UnicodeEncodeError:  # another program's JSON may hold lone surrogates
         encoded = msgspec.json.encode(plain(value, for_json=True))
     click.echo(msgspec.json.format(encoded, indent=2).decode())
+
+
+def print_json_line(value: Any) -> None:
+    """Print a value as one line of JSON."""
+    click.echo(msgspec.json.encode(value).decode())
