@@ -157,15 +157,6 @@ def test_a_process_that_is_at_work_writes_nothing_more_once_a_newer_one_has_chan
     assert rows("SELECT content FROM messages ORDER BY sequence") == [("before",), ("after",)]
 
 
-def test_another_programs_tables_are_refused_and_not_touched(database: Path, rows: Rows) -> None:
-    opened = EmbeddedDatabase(database)
-    opened.execute("CREATE TABLE messages (id TEXT, body TEXT)")
-    with pytest.raises(DatabaseUnusable, match=r"another program's tables.*name another database"):
-        prepare_schema(opened)
-    opened.close()
-    assert rows("SELECT name FROM sqlite_master") == [("messages",)]
-
-
 # Waits until all are there, brings the database up to date, and logs and ships an event.
 STARTING = """
     import os, sys, turso_hooks
@@ -251,13 +242,42 @@ def test_twenty_processes_and_the_original_itself_open_its_database_at_once(chil
     assert {table: [row for row in after[table] if row in found] for table, found in before.items()} == before
 
 
-def test_a_schema_version_of_another_kind_is_refused_and_not_touched(database: Path, rows: Rows) -> None:
-    with EmbeddedDatabase(database) as opened:
-        opened.execute("CREATE TABLE schema_version (version TEXT)")
-        opened.execute("INSERT INTO schema_version VALUES ('2026.1')")
-        with pytest.raises(DatabaseUnusable, match=r"another program's tables.*'2026.1'.*name another database"):
-            prepare_schema(opened)
-    assert rows("SELECT name FROM sqlite_master") == [("schema_version",)]
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("CREATE TABLE schema_version (version TEXT); INSERT INTO schema_version VALUES ('2026.1')", "'2026.1'"),
+        ("CREATE TABLE schema_version (version INTEGER); INSERT INTO schema_version VALUES (2)", "no such table: sessions"),
+        ("CREATE TABLE schema_version (version INTEGER); INSERT INTO schema_version VALUES (99)", "no such table: sessions"),
+        ("CREATE TABLE schema_version (major INTEGER)", "no such column: version"),
+        ("CREATE TABLE schema_version (version INTEGER); INSERT INTO schema_version VALUES (-1)", "says -1"),
+        ("CREATE TABLE messages (id TEXT, body TEXT)", "no such column"),
+        ("CREATE TABLE sessions (id TEXT PRIMARY KEY, data TEXT)", "no such column"),
+    ],
+)
+def test_another_programs_database_is_refused_and_stays_as_it_is_to_the_byte(sql: str, said: str, database: Path) -> None:
+    with closing(sqlite3.connect(database)) as theirs:
+        theirs.executescript(sql)
+    before = database.read_bytes()
+    with EmbeddedDatabase(database) as opened, pytest.raises(DatabaseUnusable) as caught:
+        prepare_schema(opened)
+    assert "another program's tables are in it" in str(caught.value)
+    assert said in str(caught.value)
+    assert str(caught.value).endswith("name another database")
+    if "schema_version" in sql:  # the others are seen for what they are only by trying, which changes the journal mode
+        assert database.read_bytes() == before
+    with closing(sqlite3.connect(database)) as theirs:
+        assert theirs.execute("SELECT count(*) FROM sqlite_master WHERE sql IS NOT NULL").fetchone() == (1,)
+
+
+def test_a_newer_database_stays_as_it_is_to_the_byte(database: Path, original: Path) -> None:
+    with closing(sqlite3.connect(database)) as newer:
+        newer.execute(f"INSERT INTO schema_version (version) VALUES ({LATEST + 1})")
+        newer.commit()
+    before = database.read_bytes()
+    with EmbeddedDatabase(database) as opened, pytest.raises(SchemaTooNew):
+        prepare_schema(opened)
+    assert database.read_bytes() == before
+    assert [path.name for path in database.parent.glob("agents.db*")] == ["agents.db"]
 
 
 def test_no_row_of_the_original_is_lost_or_changed(original: Path, rows: Rows) -> None:

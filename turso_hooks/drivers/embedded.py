@@ -68,6 +68,7 @@ class EmbeddedDatabase:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
+        self._is_in_wal = False
         _databases.add(self)
 
     def __enter__(self) -> Self:
@@ -80,11 +81,15 @@ class EmbeddedDatabase:
 
     def execute(self, sql: str, arguments: Sequence[Any] | dict[str, Any] = (), *, operation: str = "read") -> Rows:
         """Run one statement by itself and return its rows. Raises a `DatabaseError` that names `operation`."""
-        return self._patiently(operation, lambda connection: _execute(connection, sql, arguments))
+        return self._patiently(operation, lambda connection: _execute(self._in_wal(connection), sql, arguments))
+
+    def look(self, sql: str, *, operation: str = "read") -> Rows:
+        """Run a query on what may be another program's database: as `execute`, but its journal mode stays what it is."""
+        return self._patiently(operation, lambda connection: _execute(connection, sql, ()))
 
     def transaction(self, statements: Sequence[Statement], *, operation: str = "write") -> None:
         """Run statements in one transaction: all of them take effect, or none. Raises a `DatabaseError`."""
-        self._patiently(operation, lambda connection: _transaction(connection, statements))
+        self._patiently(operation, lambda connection: _transaction(self._in_wal(connection), statements))
 
     def _patiently(self, operation: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Do something on the connection; while another program holds the database, try again until the timeout.
@@ -131,12 +136,12 @@ class EmbeddedDatabase:
             if self._read_only:
                 connection.execute("PRAGMA query_only = 1")
             else:
-                self._use_wal(connection)
                 connection.execute("PRAGMA synchronous = NORMAL")
         except BaseException:
             connection.close()
             raise
         self._connection, self._identity = connection, _identity(self._path)
+        self._is_in_wal = self._read_only  # a reader takes the mode as it is
         return connection
 
     def _connect(self) -> sqlite3.Connection:
@@ -153,6 +158,16 @@ class EmbeddedDatabase:
         return sqlite3.connect(
             uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_TRY_S, cached_statements=64
         )
+
+    def _in_wal(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        if not self._is_in_wal:
+            try:
+                self._use_wal(connection)
+            except BaseException:
+                self.close()
+                raise
+            self._is_in_wal = True
+        return connection
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]

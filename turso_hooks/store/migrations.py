@@ -170,4 +170,5 @@ def statements_of(migration: Migration) -> tuple[str, ...]:
     if migration.version == 1:
         record = "INSERT INTO schema_version (version) VALUES (1) ON CONFLICT (version) DO NOTHING"
         return (*migration.statements, *ORIGINAL_COLUMNS, record)
-    return (f"INSERT INTO schema_version (version) VALUES ({migration.version})", *migration.statements)
+    record = f"INSERT INTO schema_version (version) VALUES ({migration.version})"
+    return (record, *ORIGINAL_COLUMNS, *migration.statements)

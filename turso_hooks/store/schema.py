@@ -5,43 +5,49 @@ Any number of processes may do so at once. A database that is newer than this co
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from turso_hooks.drivers import EmbeddedDatabase, Statement
 from turso_hooks.errors import DatabaseUnusable, RowRefused, SchemaTooNew
-from turso_hooks.store.migrations import LATEST, pending, statements_of
+from turso_hooks.store.migrations import LATEST, ORIGINAL_COLUMNS, pending, statements_of
 
 VERSION_SQL = "SELECT max(version) FROM schema_version"
 _OPERATION = "prepare the schema"
+
+_FOREIGN = ("no such column", "no such table", "already exists", "duplicate column", "on conflict clause")
+"""What SQLite says when a table is not as a migration left it."""
 
 
 def schema_version(database: EmbeddedDatabase, operation: str = "read the schema version") -> int:
     """The schema version of a database; 0 if it has none. Raises `DatabaseError`, which names `operation`."""
     try:
-        rows = database.execute(VERSION_SQL, operation=operation).rows
+        version = database.look(VERSION_SQL, operation=operation).rows[0][0]
     except DatabaseUnusable as error:
         if is_table_missing(error.problem):
             return 0
+        if "no such column" in error.problem:
+            raise foreign_tables(database.name, error.problem, operation) from error
         raise
-    try:
-        return int(rows[0][0] or 0)
-    except (TypeError, ValueError):
-        raise foreign_tables(database.name, f"its schema_version says {rows[0][0]!r}") from None
+    if version is None:
+        return 0
+    if isinstance(version, int) and version > 0:
+        return version
+    raise foreign_tables(database.name, f"its schema_version says {version!r:.40}", operation)
 
 
 def prepare_schema(database: EmbeddedDatabase) -> list[int]:
     """Apply what is missing; returns the versions applied here. Raises `DatabaseError`."""
     applied: list[int] = []
-    while missing := pending(check_version(schema_version(database), database.name)):
+    while missing := pending(_our_version(database)):
         migration = missing[0]
         try:
             statements = [Statement(sql) for sql in statements_of(migration)]
-            database.transaction(statements, operation=_OPERATION)
+            with _foreign_tables_named():
+                database.transaction(statements, operation=_OPERATION)
         except RowRefused as error:
             if "schema_version" not in error.problem or schema_version(database) < migration.version:
                 raise  # not because another process was quicker
-        except DatabaseUnusable as error:
-            if "no such column" not in error.problem:
-                raise
-            raise foreign_tables(database.name, error.problem) from error
         else:
             applied.append(migration.version)
     return applied
@@ -59,9 +65,29 @@ def check_version(version: int, name: str) -> int:
     return version
 
 
-def foreign_tables(name: str, problem: str) -> DatabaseUnusable:
+def foreign_tables(name: str, problem: str, operation: str = _OPERATION) -> DatabaseUnusable:
     """The error for a database in which another program's tables have the names of ours."""
-    return DatabaseUnusable(_OPERATION, name, f"another program's tables are in it: {problem}", "name another database")
+    return DatabaseUnusable(operation, name, f"another program's tables are in it: {problem}", "name another database")
+
+
+def _our_version(database: EmbeddedDatabase) -> int:
+    """The schema version, if it is one of ours: other programs have a table of that name too, with their versions."""
+    version = schema_version(database)
+    if version:
+        with _foreign_tables_named():
+            for columns in ORIGINAL_COLUMNS:
+                database.look(columns, operation=_OPERATION)
+    return check_version(version, database.name)
+
+
+@contextmanager
+def _foreign_tables_named() -> Iterator[None]:
+    try:
+        yield
+    except DatabaseUnusable as error:
+        if not any(words in error.problem.lower() for words in _FOREIGN):
+            raise
+        raise foreign_tables(error.target, error.problem, error.operation) from error
 
 
 def is_table_missing(problem: str) -> bool:
