@@ -112,3 +112,9 @@ def test_a_closed_database_is_whole_in_its_one_file(opened: EmbeddedDatabase, da
     copy = EmbeddedDatabase(tmp_path / "copy.db", read_only=True)
     assert copy.execute("SELECT y FROM t").rows == [("kept",)]
     copy.close()
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_folder_is_said_to_be_one(read_only: bool, tmp_path: Path) -> None:
+    with EmbeddedDatabase(tmp_path, read_only=read_only) as opened, pytest.raises(DatabaseUnusable, match="it is a folder"):
+        opened.execute("SELECT 1")

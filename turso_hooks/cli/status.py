@@ -57,7 +57,7 @@ def _read(folder: JournalFolder, target: DatabaseTarget) -> TargetState:
 
 
 def _lines(state: TargetState) -> Iterator[str]:
-    yield visible(state.target)
+    yield one_line(state.target)
     for name, value in _facts(state):
         yield f"  {name:<15} {one_line(value)}"
     if state.writers:

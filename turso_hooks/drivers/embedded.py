@@ -153,6 +153,8 @@ class EmbeddedDatabase:
                 f"it lies on a network file system ({filesystem}), where SQLite's WAL loses data",
                 "put the file on a local disk",
             )
+        if self._path.is_dir():  # SQLite would say "disk I/O error"
+            raise DatabaseUnusable("open the database", self.name, "it is a folder", "name a file")
         mode = "ro" if self._read_only else "rwc"
         uri = f"file:{quote(str(self._path), errors='surrogateescape')}?mode={mode}"
         return sqlite3.connect(
