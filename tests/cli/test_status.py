@@ -159,4 +159,4 @@ def test_a_damaged_database_does_not_hide_what_waits(
     assert result.returncode == 0
     assert "not a database" in result.stdout
     assert "waiting         3 records" in result.stdout
-    assert "left behind" in result.stdout
+    assert "3 of them left behind by processes that are gone; to ship them: turso-hooks drain" in result.stdout

@@ -82,6 +82,9 @@ def _reach(state: TargetState) -> Iterator[tuple[str, str]]:
 def _amounts(state: TargetState) -> Iterator[tuple[str, str]]:
     waiting = f"{plural(state.waiting_records, 'record')}, {size(state.waiting_bytes)}"
     yield "waiting", f"{waiting}, since {when(state.waiting_since)}" if state.waiting_since else waiting
+    left = sum(writer.waiting_records for writer in state.writers if writer.state == "left behind")
+    if left:
+        yield "", f"{left:,} of them left behind by processes that are gone; to ship them: turso-hooks drain"
     yield "shipped", plural(state.shipped_records, "record")
     not_kept = {reason for reason in state.counts if reason not in KEPT_OTHERWISE | NO_EVENTS}
     yield "not kept", _counted(state.counts, not_kept) or "nothing that is known of"
