@@ -1,4 +1,4 @@
-"""The example of a plugin: what it hides and counts, and that it does so once it is installed."""
+"""The example of a distribution with plugins: what it hides and counts, by itself and once it is installed."""
 
 from __future__ import annotations
 
@@ -8,70 +8,75 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import attrs
 import msgspec
+import pydantic
 import pytest
 
 from turso_hooks.events import (
     EVENT_TYPES,
     Event,
+    FilePart,
     MessageAdded,
+    ModelCallFinished,
     NoteAdded,
+    ReasoningPart,
     SessionEnded,
     SessionStarted,
     TextPart,
     ToolCallFinished,
     ToolCallPart,
+    ToolCallStarted,
+    ToolResultPart,
+    encode,
+    encode_marked,
 )
 from turso_hooks.manager import PluginManager
 from turso_hooks.plugin import Recorder
-from turso_hooks.settings import Settings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "custom_plugin"
 
 # Put together here, so that nobody takes them for real.
-KEY = "sk-" + "0123456789abcdef" * 500
-TOKEN = "Bearer " + "0123456789abcdef" * 2
+LETTERS = "0123456789abcdef" * 3
+KEY = "sk-" + LETTERS
+TOKEN = "Bearer " + LETTERS[::-1]
 ADDRESS = "jane.doe" + "@" + "example.com"
 SECRETS = (KEY, TOKEN, ADDRESS)
+HIDDEN = "write to [redacted: email] with [redacted: api key], [redacted: bearer token]"
 
 RUNNER = f"""
-import json
+import json, os, sys
 from turso_hooks import *
+
 hook = get_plugin_manager().hook
 secret = "write to {ADDRESS} with {KEY}, {TOKEN}"
+call = dict(session_id="s", tool_call_id="c", tool_name="mail")
 hook.session_started(event=SessionStarted(session_id="s", title=secret, metadata={{"secret": secret}}))
 hook.message_added(event=MessageAdded(session_id="s", role="user", content=secret))
 hook.message_added(event=MessageAdded(session_id="s", role="assistant", content=[TextPart(text=secret)]))
-hook.tool_call_started(event=ToolCallStarted(session_id="s", tool_call_id="c", tool_name="mail", input=[secret]))
-hook.tool_call_finished(event=ToolCallFinished(session_id="s", tool_call_id="c", tool_name="mail", error=secret))
-hook.note_added(event=NoteAdded(session_id="s", name="scratchpad", payload=secret))
+hook.model_call_finished(event=ModelCallFinished(session_id="s", error=secret))
+hook.tool_call_started(event=ToolCallStarted(**call, input=[secret]))
+hook.tool_call_finished(event=ToolCallFinished(**call, output={{"a": secret}}, error=secret))
+hook.note_added(event=NoteAdded(session_id="s", name="retry", payload=(secret, {{secret: 1}})))
+hook.note_added(event=NoteAdded(session_id="s", name="scratchpad", payload="what nobody is to see"))
 hook.session_ended(event=SessionEnded(session_id="s", error_message=secret))
 try:
-    import custom_plugin
-    print(json.dumps(custom_plugin.plugin.counts()))
+    from turso_hooks_example.counting import counter
+    print(json.dumps(counter.counts()), flush=True)
 except ImportError:
-    print("{{}}")
+    print("no counter", flush=True)
+if "killed" in sys.argv:
+    os._exit(0)
 """
 
 
-@dataclass
-class Account:
-    owner: str
-
-
-class Opaque:
-    def __repr__(self) -> str:
-        return f"<Opaque {KEY}>"
-
-
-@pytest.fixture
-def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("custom_plugin_example", EXAMPLE / "custom_plugin.py")
+def loaded(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLE / "turso_hooks_example" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -80,109 +85,342 @@ def example() -> ModuleType:
 
 
 @pytest.fixture
-def manager(example: ModuleType, recorder: Recorder) -> Iterator[PluginManager]:
-    made = PluginManager()
-    made.register(recorder)
-    made.register(example.plugin)
-    yield made
-    made.unregister(example.plugin)
+def redaction() -> ModuleType:
+    return loaded("redaction")
+
+
+@pytest.fixture
+def counter() -> Any:
+    return loaded("counting").counter
+
+
+def note(payload: object) -> NoteAdded:
+    return NoteAdded(session_id="s", name="n", payload=payload)
+
+
+def recorded(event: Event) -> bytes:
+    """The bytes that the recorder would append."""
+    try:
+        return encode(event)
+    except Exception:  # noqa: BLE001  # as the recorder does: msgspec passes on whatever a value's own code raises
+        return encode_marked(event)
+
+
+def assert_hidden(event: Event, kept: Event) -> None:
+    assert type(kept) is type(event)
+    assert b"[redacted: " in recorded(kept)
+    assert not any(secret.encode() in recorded(kept) for secret in SECRETS)
 
 
 @pytest.mark.parametrize(
     "event",
     [
-        SessionStarted(session_id="s", title=ADDRESS, metadata={"deep": [{"er": KEY}]}),
+        SessionStarted(session_id="s", title=ADDRESS),
+        SessionStarted(session_id="s", metadata={"deep": [{"er": KEY}]}),
         MessageAdded(session_id="s", role="user", content=f"x {TOKEN} y"),
-        MessageAdded(session_id="s", role="assistant", content=[TextPart(text=KEY), {"type": "odd", KEY: ADDRESS}]),
+        MessageAdded(session_id="s", role="assistant", content=[TextPart(text=KEY), ReasoningPart(text=TOKEN)]),
+        MessageAdded(session_id="s", role="assistant", content=[{"type": "odd", KEY: ADDRESS}]),
         MessageAdded(session_id="s", role="assistant", content=[ToolCallPart(tool_call_id="c", tool_name="t", input=KEY)]),
+        MessageAdded(session_id="s", role="tool", content=[ToolResultPart(tool_call_id="c", output=[TOKEN])]),
+        MessageAdded(session_id="s", role="user", content=[FilePart(url=f"https://{ADDRESS}/a.png", name=KEY)]),
+        ModelCallFinished(session_id="s", error=f"refused {KEY}"),
+        ToolCallStarted(session_id="s", input={"to": [ADDRESS]}),
         ToolCallFinished(session_id="s", output={"a": (KEY, {ADDRESS})}, error=TOKEN),
-        ToolCallFinished(session_id="s", output=KEY.encode() + b"\xff", input=Account(owner=ADDRESS)),
-        NoteAdded(session_id="s", name="n", payload=[Opaque()]),
+        NoteAdded(session_id="s", name="n", payload=[[ADDRESS], {"b": {"c": KEY}}]),
         SessionEnded(session_id="s", error_message=f"cannot reach {ADDRESS}"),
     ],
 )
-def test_secrets_are_hidden_wherever_they_are(event: Event, example: ModuleType) -> None:
-    kept = example.plugin.redact_event(event)
-    shown = repr(msgspec.to_builtins(kept, builtin_types=(bytes,)))
-    assert not any(secret in shown for secret in SECRETS)
-    assert any(mark in shown for mark in ("[key]", "[token]", "[e-mail]"))
+def test_secrets_are_hidden_wherever_they_are_in_an_event(event: Event, redaction: ModuleType) -> None:
+    kept = redaction.redact_event(event)
+    assert_hidden(event, kept)
     assert (kept.event_id, kept.session_id, kept.occurred_at) == (event.event_id, event.session_id, event.occurred_at)
-    assert type(kept) is type(event)
 
 
-def test_what_holds_no_secret_stays_the_very_event_it_was(example: ModuleType) -> None:
+@dataclass
+class Account:
+    owner: str = field(repr=False)
+
+
+@attrs.define
+class Slotted:
+    owner: str = attrs.field(repr=False)
+
+
+class Model(pydantic.BaseModel, extra="allow"):
+    owner: str = pydantic.Field(repr=False)
+
+
+class Row(msgspec.Struct):
+    customer_id: str
+
+
+class Opaque:
+    def __repr__(self) -> str:
+        return f"<Opaque {KEY}>"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Account(owner=ADDRESS),
+        Slotted(owner=KEY),
+        Model(owner=TOKEN),
+        Model(owner="", other=KEY),  # type: ignore[call-arg]  # it takes more than it declares
+        Row(customer_id=ADDRESS),
+        Opaque(),
+        FileNotFoundError(2, "No such file", KEY),
+        Path("/home") / ADDRESS,
+        KEY.encode() + b"\xff",
+        bytearray(KEY.encode()),
+        memoryview(KEY.encode()),
+        {ADDRESS},
+        {(ADDRESS, 1): 1},
+        json.dumps({"text": f"first line\n{KEY}"}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_secrets_are_hidden_in_whatever_the_recorder_would_keep_of_an_object(value: object, redaction: ModuleType) -> None:
+    event = note([value])
+    assert any(secret.encode() in recorded(event) for secret in SECRETS)
+    assert_hidden(event, redaction.redact_event(event))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (KEY, "api key"),
+        ("sk-ant-" + LETTERS, "api key"),
+        ("sk_live_" + LETTERS, "api key"),
+        ("ghp_" + LETTERS, "api key"),
+        ("github_pat_" + LETTERS, "api key"),
+        ("xoxb-" + LETTERS, "api key"),
+        ("AKIA" + "0123456789ABCDEF", "api key"),
+        ("AIza" + LETTERS[:35], "api key"),
+        (TOKEN, "bearer token"),
+        ("BEARER  " + LETTERS + "==", "bearer token"),
+        (ADDRESS, "email"),
+        ("jörg+lists@mail.example.com", "email"),
+    ],
+)
+def test_each_kind_of_secret_is_named_and_what_stands_around_it_stays(text: str, kind: str, redaction: ModuleType) -> None:
+    assert redaction.redact_text(f"({text}), {text}! {{'{text}'}}") == "(X), X! {'X'}".replace("X", f"[redacted: {kind}]")
+
+
+@pytest.mark.parametrize(
+    "text", ["react@18.2.0", "task-" + LETTERS, "the bearer of news", "sk-short", "a @ b.example", "@property"]
+)
+def test_what_only_resembles_a_secret_stays(text: str, redaction: ModuleType) -> None:
+    assert redaction.redact_text(text) is text
+
+
+def test_an_event_with_nothing_to_hide_is_given_back_as_it_is(redaction: ModuleType) -> None:
+    shared = [TextPart(text="a")]
+    values = [1, None, True, float("nan"), b"\xff", (), {}, {1: "a"}, Account("a"), Model(owner="a"), object(), ValueError("a")]
     for kind in EVENT_TYPES:
         required = {"role": "user"} if kind is MessageAdded else {"name": "n"} if kind is NoteAdded else {}
-        event = kind(session_id="s", metadata={"a": [1, None, float("nan"), b"\xff"]}, **required)
-        assert example.plugin.redact_event(event) is event
+        event = kind(session_id="s", metadata=[values, shared, shared], **required)
+        assert redaction.redact_event(event) is event
 
 
-def test_ids_are_never_changed_for_rows_meet_by_them(example: ModuleType) -> None:
-    event = ToolCallFinished(session_id=ADDRESS, tool_call_id=KEY, message_id=ADDRESS, output=ADDRESS)
-    kept = example.plugin.redact_event(event)
-    assert (kept.session_id, kept.tool_call_id, kept.message_id, kept.output) == (ADDRESS, KEY, ADDRESS, "[e-mail]")
+def test_what_needs_no_change_is_not_copied_beside_what_does(redaction: ModuleType) -> None:
+    clean = {"a": [1, "b"]}
+    kept = redaction.redact_event(note([clean, ADDRESS, clean]))
+    assert kept.payload == [clean, "[redacted: email]", clean]
+    assert kept.payload[0] is clean
 
 
-def test_what_cannot_be_searched_to_its_end_is_dropped_and_counted(
-    manager: PluginManager, recorder: Recorder, rows: Any
-) -> None:
+def test_ids_are_never_changed_for_rows_meet_by_them(redaction: ModuleType) -> None:
+    event = ToolCallFinished(
+        session_id=ADDRESS, event_id=KEY, row_id=KEY, tool_call_id=KEY, message_id=ADDRESS, tool_name=KEY, output=ADDRESS
+    )
+    kept = redaction.redact_event(event)
+    assert kept == msgspec.structs.replace(event, tool_name="[redacted: api key]", output="[redacted: email]")
+    started = SessionStarted(session_id=ADDRESS, parent_session_id=ADDRESS, parent_tool_call_id=KEY, user_id=ADDRESS)
+    assert redaction.redact_event(started) is started
+    parts = [ToolCallPart(tool_call_id=KEY, tool_name="t"), ToolResultPart(tool_call_id=KEY, output=KEY)]
+    kept = redaction.redact_event(MessageAdded(session_id="s", role="tool", content=parts))
+    assert kept.content == [parts[0], ToolResultPart(tool_call_id=KEY, output="[redacted: api key]")]
+
+
+def test_entries_whose_keys_are_hidden_do_not_become_one(redaction: ModuleType) -> None:
+    kept = redaction.redact_event(note({f"a{ADDRESS}": 1, f"b{ADDRESS}": 2, "[redacted: email]": 3}))
+    assert list(kept.payload.values()) == [1, 2, 3]
+
+
+def test_a_value_that_holds_itself_is_searched_once(redaction: ModuleType) -> None:
+    unsearched = "[redacted: not searched]"
     endless: list[object] = [KEY]
-    endless.append(endless)
-    manager.hook.note_added(event=NoteAdded(session_id="s", name="n", payload=endless))
-    manager.hook.note_added(event=NoteAdded(session_id="s", name="scratchpad", payload="x"))
-    manager.hook.note_added(event=NoteAdded(session_id="s", name="kept"))
-    assert recorder.counts() == {"redactor_failed": 1, "dropped": 1}
-    assert recorder.close(30).is_complete
-    assert rows("SELECT name FROM notes") == [("kept",)]
+    endless += [endless, {"again": endless}]
+    assert redaction.redact_event(note(endless)).payload == ["[redacted: api key]", unsearched, {"again": unsearched}]
+    account = Account(owner="a")
+    account.owner = account  # type: ignore[assignment]
+    assert redaction.redact_event(note(account)).payload == {"owner": unsearched}
+    loop = MessageAdded(session_id="s", role="user", content=[], metadata={})
+    loop.metadata["event"] = loop
+    assert redaction.redact_event(loop).metadata == {"event": unsearched}
 
 
-@pytest.mark.parametrize("piece", ["a", "a@", "a.", "@a.", "bearer ", "sk-short "])
-def test_a_million_characters_that_nearly_hold_a_secret_stay_as_they_are(piece: str, example: ModuleType) -> None:
-    text = piece * (1_000_000 // len(piece))
-    assert example.hide(text) == text
+@pytest.mark.parametrize("levels", [200, 100_000])
+def test_what_lies_too_deep_to_be_searched_is_hidden(levels: int, redaction: ModuleType) -> None:
+    deep: list[object] = [KEY]
+    for _ in range(levels):
+        deep = [ADDRESS, deep]
+    event = note(deep)
+    kept = redaction.redact_event(event)
+    assert_hidden(event, kept)
+    assert b"[redacted: not searched]" in recorded(kept)
 
 
-def test_events_of_many_threads_are_counted_each_once(example: ModuleType) -> None:
+def test_a_shared_value_is_searched_once_however_often_it_is_met(redaction: ModuleType) -> None:
+    wide: list[object] = [ADDRESS]
+    for _ in range(50):  # 2**50 ways to the address
+        wide = [wide, wide]
+    payload = redaction.redact_event(note(wide)).payload
+    for _ in range(50):
+        assert payload[0] is payload[1]
+        payload = payload[0]
+    assert payload == ["[redacted: email]"]
+
+
+class Broken:
+    def __repr__(self) -> str:
+        raise RuntimeError("broken")
+
+
+class BrokenMapping(dict[str, str]):
+    def items(self) -> Any:
+        raise RuntimeError("broken")
+
+
+class BrokenClass:
+    @property
+    def __class__(self) -> Any:
+        raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize("make", [Broken, BrokenMapping, BrokenClass])
+def test_a_value_whose_own_code_raises_is_hidden_and_the_rest_is_kept(
+    make: Callable[[], object], redaction: ModuleType
+) -> None:
+    assert redaction.redact_event(note(["a", make()])).payload == ["a", "[redacted: not searched]"]
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "a@", "a.", "@a.", "a@1.", "a-", "bearer ", "Bearer a", "sk-", "sk-short ", "ghp_", "\\n"]
+)
+def test_a_million_characters_take_no_longer_than_their_number(piece: str, redaction: ModuleType) -> None:
+    redaction.redact_text(piece * (1_000_000 // len(piece)))  # were it quadratic, this would be hours
+
+
+def test_a_note_named_scratchpad_is_dropped_and_counted(
+    redaction: ModuleType, recorder: Recorder, rows: Callable[..., list[tuple[object, ...]]]
+) -> None:
     manager = PluginManager()
-    manager.register(Recorder(Settings()))
-    manager.register(example.plugin)
+    manager.register(recorder)
+    manager.register(redaction)
+    for name in ("scratchpad", "kept"):
+        manager.hook.note_added(event=NoteAdded(session_id="s", name=name, payload=ADDRESS))
+    assert recorder.counts() == {"dropped": 1}
+    assert recorder.close(30).is_complete
+    assert rows("SELECT name, payload FROM notes") == [("kept", '"[redacted: email]"')]
+
+
+@pytest.fixture
+def counting_manager(counter: Any) -> Iterator[PluginManager]:
+    manager = PluginManager()
+    manager.register(counter)
+    yield manager
+    manager.unregister(counter)
+
+
+def test_every_kind_of_event_is_counted_and_tool_calls_by_tool_and_status(
+    counting_manager: PluginManager, counter: Any
+) -> None:
+    for kind in EVENT_TYPES:
+        required = {"role": "user"} if kind is MessageAdded else {"name": "n"} if kind is NoteAdded else {}
+        if kind is not ToolCallFinished:
+            counting_manager.emit(kind(session_id="s", **required))
+    outcomes: list[dict[str, Any]] = [{}, {"error": "no"}, {"status": "cancelled"}, {"tool_name": "ls"}, {"tool_name": "ls"}]
+    for outcome in outcomes:
+        counting_manager.emit(ToolCallFinished(session_id="s", **outcome))
+    assert counter.counts() == {
+        **{kind.__name__: 1 for kind in EVENT_TYPES},
+        "ToolCallFinished": 5,
+        "tool (not named): completed": 1,
+        "tool (not named): error": 1,
+        "tool (not named): cancelled": 1,
+        "tool ls: completed": 2,
+    }
+
+
+def test_what_counts_gives_is_a_copy(counting_manager: PluginManager, counter: Any) -> None:
+    counter.counts()["SessionEnded"] += 1
+    assert counter.counts() == {}
+
+
+def test_events_of_many_threads_are_counted_each_once(counting_manager: PluginManager, counter: Any) -> None:
+    everyone_is_here = threading.Barrier(8)
 
     def log() -> None:
+        everyone_is_here.wait()
         for _ in range(1000):
-            manager.hook.tool_call_finished(event=ToolCallFinished(session_id="s", tool_name="ls"))
-            manager.hook.message_added(event=MessageAdded(session_id="s", role="user"))
+            counting_manager.hook.tool_call_finished(event=ToolCallFinished(session_id="s", tool_name="ls"))
+            counting_manager.hook.message_added(event=MessageAdded(session_id="s", role="user"))
 
-    threads = [threading.Thread(target=log) for _ in range(4)]
+    threads = [threading.Thread(target=log) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert example.plugin.counts() == {"tool_call_finished": 4000, "tool: ls": 4000, "message_added": 4000}
+    assert counter.counts() == {"ToolCallFinished": 8000, "tool ls: completed": 8000, "MessageAdded": 8000}
+
+
+def raw(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 @pytest.mark.slow
 def test_once_installed_it_hides_and_counts_and_once_it_is_gone_it_does_not(fresh_environment: Callable[[], Any]) -> None:
     place = fresh_environment()
+    home = place.folder / "home"
+
+    def run(name: str, *arguments: str) -> str:
+        (place.folder / name).mkdir(exist_ok=True)
+        return str(place.run("python", "runner.py", *arguments, database=f"{name}/agents.db").stdout)
+
+    def ask(name: str, sql: str) -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(place.folder / name / "agents.db")) as connection:
+            return connection.execute(sql).fetchall()
+
     (place.folder / "runner.py").write_text(RUNNER, encoding="utf-8")
     place.pip("install", str(EXAMPLE))
-    counted = json.loads(place.run("python", "runner.py", database="hidden.db").stdout)
-    assert counted == {
-        "session_started": 1,
-        "message_added": 2,
-        "tool_call_started": 1,
-        "tool_call_finished": 1,
-        "tool: mail": 1,
-        "session_ended": 1,
+    assert json.loads(run("hidden")) == {
+        "SessionStarted": 1,
+        "MessageAdded": 2,
+        "ModelCallFinished": 1,
+        "ToolCallStarted": 1,
+        "ToolCallFinished": 1,
+        "tool mail: error": 1,
+        "NoteAdded": 2,
+        "SessionEnded": 1,
     }
-    kept = b"".join(path.read_bytes() for path in place.folder.glob("hidden.db*"))
-    kept += b"".join(path.read_bytes() for path in (place.folder / "home").rglob("*") if path.is_file())
-    assert b"[key], [token]" in kept
-    assert not any(secret.encode() in kept for secret in SECRETS)
-    with closing(sqlite3.connect(place.folder / "hidden.db")) as connection:
-        assert connection.execute("SELECT content FROM messages").fetchall() == [("write to [e-mail] with [key], [token]",)] * 2
-        assert connection.execute("SELECT count(*) FROM notes").fetchone() == (0,)
-    assert "1 dropped" in place.run("turso-hooks", "status", database="hidden.db").stdout
-    place.pip("uninstall", "--yes", "custom-plugin")
-    assert place.run("python", "runner.py", database="plain.db").stdout == "{}\n"
-    with closing(sqlite3.connect(place.folder / "plain.db")) as connection:
-        assert KEY in connection.execute("SELECT content FROM messages").fetchone()[0]
+    assert ask("hidden", "SELECT title FROM sessions") == [(HIDDEN,)]
+    assert ask("hidden", "SELECT content FROM messages") == [(HIDDEN,)] * 2
+    assert ask("hidden", "SELECT error FROM tool_executions") == [(HIDDEN,)]
+    assert ask("hidden", "SELECT name FROM notes") == [("retry",)]
+    assert "1 dropped" in place.run("turso-hooks", "status", database="hidden/agents.db").stdout
+
+    (place.folder / "journal").write_text(
+        "a file, so that no database can be there and all stays in the journal", encoding="utf-8"
+    )
+    place.run("python", "runner.py", "killed", database="journal/agents.db")
+    assert HIDDEN.encode() in raw(home)
+    for secret in (*SECRETS, LETTERS, "what nobody is to see"):
+        assert secret.encode() not in raw(place.folder / "hidden") + raw(home)
+
+    place.pip("uninstall", "--yes", "turso-hooks-example")
+    assert run("plain") == "no counter\n"
+    assert ask("plain", "SELECT content FROM messages")[0] == (f"write to {ADDRESS} with {KEY}, {TOKEN}",)
+    assert ask("plain", "SELECT count(*) FROM notes") == [(2,)]
+    for secret in SECRETS:
+        assert secret.encode() in raw(place.folder / "plain")
