@@ -18,9 +18,6 @@ from turso_hooks.store.schema import is_table_missing
 from turso_hooks.store.writing import FINISHED_WRITERS, row_statements
 
 _OPERATION = "read the journal's ledger"
-_PAGE = 100
-"""Dead letters read at once: their payloads may be megabytes."""
-
 _COUNT_AND_DELETE = (
     """INSERT INTO journal_counts (writer_id, reason, count)
     SELECT coalesce((SELECT writer_id FROM journal_writers WHERE writer_id = dead_letters.writer_id), ?), ?, 1
@@ -94,28 +91,21 @@ def _by_writer(rows: list[tuple[str, str, int]]) -> dict[str, Counter[str]]:
 
 
 def read_dead_letters(database: EmbeddedDatabase) -> Iterator[StoredDeadLetter]:
-    """All dead letters in the order of their ids, read page by page. Raises `DatabaseError`."""
-    last = ""
-    while True:
-        rows = database.execute(
-            "SELECT id, writer_id, number, reason, payload, created_at FROM dead_letters WHERE id > ? ORDER BY id LIMIT ?",
-            (last, _PAGE),
-            operation="read dead letters",
-        ).rows
-        for row in rows:
-            yield StoredDeadLetter(*row)
-        if len(rows) < _PAGE:
-            return
-        last = rows[-1][0]
+    """All dead letters in the order of their ids, one at a time: each may be megabytes. Raises `DatabaseError`."""
+    letter = _read_dead_letter(database, "id > ? ORDER BY id LIMIT 1", "")
+    while letter is not None:
+        yield letter
+        letter = _read_dead_letter(database, "id > ? ORDER BY id LIMIT 1", letter.id)
 
 
 def read_dead_letter(database: EmbeddedDatabase, letter_id: str) -> StoredDeadLetter | None:
     """One dead letter; None if there is none of that id. Raises `DatabaseError`."""
-    rows = database.execute(
-        "SELECT id, writer_id, number, reason, payload, created_at FROM dead_letters WHERE id = ?",
-        (letter_id,),
-        operation="read a dead letter",
-    ).rows
+    return _read_dead_letter(database, "id = ?", letter_id)
+
+
+def _read_dead_letter(database: EmbeddedDatabase, condition: str, letter_id: str) -> StoredDeadLetter | None:
+    sql = f"SELECT id, writer_id, number, reason, payload, created_at FROM dead_letters WHERE {condition}"
+    rows = database.execute(sql, (letter_id,), operation="read dead letters").rows
     return StoredDeadLetter(*rows[0]) if rows else None
 
 
