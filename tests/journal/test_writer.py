@@ -5,14 +5,19 @@ import os
 import shutil
 import signal
 import stat
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
 from turso_hooks.errors import JournalFull, JournalUnwritable
 from turso_hooks.journal import JournalFolder, Segment, Writer, append_to_inbox, read_slice
+from turso_hooks.journal import folder as journal_folder
+from turso_hooks.journal import writer as journal_writer
 
 
 @pytest.fixture
@@ -283,3 +288,66 @@ def test_files_of_another_version_are_left_alone(folder: JournalFolder) -> None:
     (folder.path / f"{'0' * 32}.00000001.v2.segment").write_bytes(b"from the future")
     assert folder.adopt() == []
     assert [path.name for path in folder.of_another_version()] == [f"{'0' * 32}.00000001.v2.segment"]
+
+
+def test_an_append_that_interrupts_the_beginning_of_a_segment_at_any_line_leaves_the_segments_in_order(
+    tmp_path: Path,
+) -> None:
+    ours = {journal_writer.__file__, journal_folder.__file__}
+    line, is_over = 0, False
+    while not is_over:
+        line, is_over = line + 1, True
+        writer = Writer(JournalFolder(tmp_path / str(line), "file:x"), max_bytes=10**9, segment_bytes=200)
+        left = line
+
+        def trace(frame: FrameType, event: str, _: object) -> Callable[..., object] | None:
+            nonlocal left, is_over
+            if frame.f_code.co_filename not in ours:
+                return None
+            if event == "line":
+                left -= 1
+                if left == 0:
+                    is_over = False
+                    sys.settrace(None)
+                    writer.append(b"interrupting" * 10)  # noqa: B023  # called before the loop goes on
+            return trace
+
+        sys.settrace(trace)
+        try:
+            writer.append(b"interrupted" * 10)
+        finally:
+            sys.settrace(None)
+        writer.append(b"after" * 10)
+        indexes = [segment.index for segment in writer.segments()]
+        assert indexes == sorted(indexes), line
+        assert all(segment.path.exists() for segment in writer.segments())
+        expected = [b"after" * 10, b"interrupted" * 10] + ([] if is_over else [b"interrupting" * 10])
+        assert sorted(payloads(writer.segments())) == sorted(expected), line
+        writer.close()
+    assert line > 50
+
+
+def test_large_records_refused_by_a_nearly_full_journal_begin_no_segments(make: Callable[..., Writer]) -> None:
+    writer = make(max_bytes=100_000, segment_bytes=5000)
+    for _ in range(200):
+        with suppress(JournalFull):
+            writer.append(b"x" * 1000)
+    before = len(writer.segments())
+    for _ in range(200):
+        with pytest.raises(JournalFull):
+            writer.append(b"x" * 4900)
+        with suppress(JournalFull):
+            writer.append(b"x")
+    assert len(writer.segments()) <= before + 2
+
+
+def test_a_record_that_does_not_fit_hands_nobody_more_than_a_share(folder: JournalFolder, make: Callable[..., Writer]) -> None:
+    writers = [make(max_bytes=64_000, segment_bytes=10**6) for _ in range(8)]
+    for writer in writers:
+        with pytest.raises(JournalFull):
+            writer.append(b"x" * 70_000)
+    for _ in range(2000):
+        for writer in writers:
+            with suppress(JournalFull):
+                writer.append(b"x" * 100)
+    assert folder.used_bytes() < 64_000 * (1 + 8 / 64) + 8 * 200

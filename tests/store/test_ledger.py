@@ -67,8 +67,9 @@ def test_dead_letters_are_read_in_order_however_many_there_are(opened: EmbeddedD
 def test_a_letter_put_back_is_the_row_it_should_have_been_and_counted_once(opened: EmbeddedDatabase, rows: Rows) -> None:
     set_aside(opened, message("hello"))
     (letter,) = read_dead_letters(opened)
-    for _ in range(2):
-        assert retry_dead_letter(opened, letter) is None
+    assert retry_dead_letter(opened, letter) is None
+    with pytest.raises(KeyError):
+        retry_dead_letter(opened, letter)
     assert rows("SELECT content FROM messages") == [("hello",)]
     assert rows("SELECT id, start_known FROM sessions") == [("s", 0)]
     assert rows("SELECT reason, count FROM journal_counts ORDER BY 1") == [("dead_letter", 1), ("dead_letter_retried", 1)]
@@ -98,3 +99,13 @@ def test_a_letter_thrown_away_is_counted_once_also_when_its_writer_was_summed_up
         ("finished", "dead_letter_discarded", 1),
     ]
     assert rows("SELECT count(*) FROM dead_letters") == [(1,)]
+
+
+def test_a_letter_thrown_away_by_somebody_else_is_not_put_back(opened: EmbeddedDatabase, rows: Rows) -> None:
+    set_aside(opened, message("secret"))
+    (letter,) = read_dead_letters(opened)
+    discard_dead_letter(opened, letter.id)
+    with pytest.raises(KeyError):
+        retry_dead_letter(opened, letter)
+    assert rows("SELECT count(*) FROM messages UNION ALL SELECT count(*) FROM sessions") == [(0,), (0,)]
+    assert rows("SELECT reason FROM journal_counts ORDER BY 1") == [("dead_letter",), ("dead_letter_discarded",)]

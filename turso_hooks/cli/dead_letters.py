@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import click
@@ -85,10 +86,13 @@ def see_to_dead_letters(settings: Settings, letter_ids: tuple[str, ...], *, is_d
             if is_discarding:
                 discard_dead_letter(database, letter.id)
                 result.discarded.append(letter.id)
-            elif reason := retry_dead_letter(database, letter):
-                result.refused_again[letter.id] = reason
-            else:
-                result.retried.append(letter.id)
+                continue
+            with suppress(KeyError):  # somebody else has just seen to it
+                reason = retry_dead_letter(database, letter)
+                if reason is None:
+                    result.retried.append(letter.id)
+                else:
+                    result.refused_again[letter.id] = reason
     seen = {*result.retried, *result.discarded, *result.refused_again}
     result.not_there = [letter_id for letter_id in letter_ids if letter_id not in seen]
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 
@@ -10,12 +11,16 @@ import click
 from turso_hooks.cli.options import database_option, json_option, print_json
 from turso_hooks.cli.text import one_line, plural, size, visible, when
 from turso_hooks.drivers import DatabaseTarget, EmbeddedDatabase, parse_database_url, target_of_name
+from turso_hooks.errors import describe
 from turso_hooks.journal import JournalFolder
 from turso_hooks.settings import Settings, load_settings
 from turso_hooks.shipping import KEPT_OTHERWISE, NO_EVENTS, TargetState, WriterState, read_state
 
 _SHOWN_WRITERS = 10
 """The writers shown to a person, the newest ones; `--json` has all of them."""
+
+_SHOWN_REASONS = 5
+"""The reasons of dead letters shown to a person, the most frequent ones."""
 
 _BUSY_S = 1.0
 """How long a database that is locked is waited for."""
@@ -48,7 +53,14 @@ def read_states(settings: Settings) -> list[TargetState]:
 
 
 def _read(folder: JournalFolder, target: DatabaseTarget) -> TargetState:
-    if target.path is None or not target.path.exists():
+    try:
+        return _looked_at(folder, target)
+    except OSError as error:  # one journal without rights does not hide the others
+        return TargetState(folder.target, folder.path, 0, unread=describe(error))
+
+
+def _looked_at(folder: JournalFolder, target: DatabaseTarget) -> TargetState:
+    if target.path is None or not os.path.exists(target.path):  # noqa: PTH110  # Path.exists raises where it may not look
         state = read_state(folder, None)
         state.unread = "the file is not there" if target.path else "this version reads files only"
         return state
@@ -95,7 +107,7 @@ def _amounts(state: TargetState) -> Iterator[tuple[str, str]]:
         yield "missing", f"{plural(state.missing_numbers, 'number')}: records refused or damaged, also those counted above"
     if state.dead_letters:
         yield "dead letters", f"{sum(state.dead_letters.values()):,}, see: turso-hooks journal dead-letters"
-    for reason, number in state.dead_letters.most_common():
+    for reason, number in state.dead_letters.most_common(_SHOWN_REASONS):
         yield "", f"{number:,} x {reason}"
 
 

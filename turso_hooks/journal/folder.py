@@ -81,7 +81,7 @@ class Segment:
     is_final: bool
     """Nothing more will be appended."""
     size: int = 0
-    """Bytes appended so far; exact once `is_final`, an estimate before."""
+    """Bytes in it; set once `is_final`, and for one that is looked into."""
     salt: int = field(init=False)
 
     def __post_init__(self) -> None:

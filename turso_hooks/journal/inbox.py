@@ -31,6 +31,8 @@ def append_to_inbox(folder: JournalFolder, payload: bytes, *, max_bytes: int, fs
     finally:
         inbox.close()
     if written != len(record):
+        # Nothing may follow the torn record: its number could not be told from those after it.
+        folder.seal_inbox(inbox)
         raise JournalUnwritable(f"cannot append to {inbox.path}: the disk took {written} of {len(record)} bytes")
 
 

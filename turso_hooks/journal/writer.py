@@ -105,9 +105,15 @@ class Writer:
 
     def append_beyond_cap(self, payload: bytes) -> None:
         """As `append`, for the few bytes that tell what was refused: a full journal takes them all the same."""
+        lent_bytes = len(payload) + HEADER_BYTES
         with self._lock:
-            self._share_bytes += len(payload) + HEADER_BYTES
+            self._share_bytes += lent_bytes
+        try:
             self.append(payload)
+        except JournalError:
+            with self._lock:
+                self._share_bytes -= lent_bytes
+            raise
 
     @staticmethod
     def _sync(segment: Segment) -> None:
@@ -179,9 +185,11 @@ class Writer:
             return None
         self._share_bytes -= self._granted_bytes - self._room_bytes
         self._granted_bytes = self._room_bytes = 0
-        segment = self._segment_for(needed_bytes)
+        if self._current is None:
+            self._segment_for(needed_bytes)  # even if the record is then refused: shipping begins with the first segment
         if needed_bytes > self._share_bytes:
             self._take_share(needed_bytes)
+        segment = self._segment_for(needed_bytes)
         rest_bytes = self._segment_bytes - os.fstat(segment.fd).st_size
         self._granted_bytes = self._room_bytes = max(needed_bytes, min(self._share_bytes, rest_bytes))
         return segment
@@ -214,17 +222,23 @@ class Writer:
             return self._current
         finally:
             self._is_rotating = False
-        self._take_up(created)
-        return created
+        return self._take_up(created)
 
-    def _take_up(self, created: Segment) -> None:
+    def _take_up(self, created: Segment) -> Segment:
+        """Make a segment the current one, unless an append that interrupted this has begun a later one by now."""
         self._segments.append(created)
+        latest = max(self._segments, key=lambda segment: segment.index)
+        if latest is not created:
+            self._segments.remove(created)
+            created.remove()
+            return latest
         previous, self._current = self._current, created
         if previous is not None:
             self._seal(previous)
         if not self._has_begun:
             self._has_begun = True
             self._on_begin(self)
+        return created
 
     def _is_refusal_standing(self) -> bool:
         return time.monotonic() - self._refused_at < _RETRY_S
@@ -242,13 +256,14 @@ class Writer:
         measured again only after a while.
         """
         now = time.monotonic()
-        is_full_for_now = now - self._found_full_at < _RETRY_S
-        if not is_full_for_now:
+        if now - self._found_full_at >= _RETRY_S:
             free_bytes = max(self._max_bytes - self._used_bytes(), 0)
-            self._share_bytes = min(free_bytes, max(needed_bytes, self._max_bytes // _SHARES))
-        if needed_bytes > self._share_bytes:
-            if not is_full_for_now:
+            share_bytes = self._max_bytes // _SHARES
+            fits = needed_bytes <= free_bytes
+            self._share_bytes = min(free_bytes, max(needed_bytes, share_bytes) if fits else share_bytes)
+            if not fits and free_bytes < share_bytes:
                 self._found_full_at = now
+        if needed_bytes > self._share_bytes:
             raise JournalFull(f"the journal for {self.folder.target} holds {self._max_bytes} bytes, as many as it may")
 
     def _used_bytes(self) -> int:

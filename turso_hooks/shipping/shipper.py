@@ -148,6 +148,10 @@ class Shipper:
         self._adopted.clear()
         self._database.close()
 
+    def note_reached(self) -> None:
+        """Tell that nothing is in the way any more, though there was nothing left to ship that would have told it."""
+        self._contact.reached()
+
     @contextmanager
     def _failures_told(self) -> Iterator[None]:
         try:

@@ -116,7 +116,7 @@ def _shipped(writer_id: str, ledger: Ledger) -> WriterState:
     entry = ledger.writers.get(writer_id)
     if entry is not None:
         writer.shipped_records, writer.shipped_at = entry.records, entry.updated_at
-        writer.missing_numbers = entry.next_number - entry.records
+        writer.missing_numbers = max(entry.next_number - entry.records, 0)
     writer.counts += ledger.counts.get(writer_id, Counter())
     writer.dead_letters += ledger.dead_letters.get(writer_id, Counter())
     return writer

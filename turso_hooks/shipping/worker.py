@@ -33,6 +33,12 @@ _BATCHES_A_ROUND = 20
 _TELL_EVERY_S = 1.0
 """How often counts are written to the journal while they grow."""
 
+_TELL_SELDOM_S = 600.0
+"""How often at least, while the database is out of reach: they go beyond the journal's cap, and must not go on for ever."""
+
+_CHECK_EVERY_S = 1.0
+"""How often to look whether the journal is still where it was."""
+
 _LOCKED_PAUSE_S = 0.5
 """The longest pause while another program holds the database: it lets go without telling."""
 
@@ -58,6 +64,8 @@ class Worker:
         self._retry_at = 0.0
         self._adopt_at = 0.0
         self._tell_at = 0.0
+        self._check_at = 0.0
+        self._tell_every_s = _TELL_EVERY_S
         self.problem: str | None = None
         self._thread = threading.Thread(target=self._run, name="turso-hooks", daemon=True)
 
@@ -92,22 +100,23 @@ class Worker:
         """How many records this worker has set aside because the database did not take them."""
         return self._shipper.shipped.dead_letters
 
-    def tell_counts(self, *, is_last: bool = False) -> None:
-        """Write what was counted since the last time to the journal, so that it survives the process.
+    def tell_counts(self, *, is_last: bool = False) -> bool:
+        """Write what was counted since the last time to the journal, so that it survives the process. Whether there was any.
 
         `is_last` says that the writer is about to be retired: what is counted later is another worker's to tell.
         """
         with self._counts.telling:
             if self._has_told_last:
-                return
+                return False
             self._has_told_last = is_last
             untold = self._counts.untold()
             if untold:
                 try:
                     self._writer.append_beyond_cap(encode_tally(untold))
                 except JournalError:
-                    return  # it is counted already, and told once there is room
+                    return False  # it is counted already, and told once there is room
                 self._counts.mark_told(untold)
+            return bool(untold)
 
     def _run(self) -> None:
         while not self._is_stopping:
@@ -137,8 +146,14 @@ class Worker:
         """What has its time whether the database answers or not."""
         now = time.monotonic()
         if now >= self._tell_at:
-            self._tell_at = now + _TELL_EVERY_S
-            self.tell_counts()
+            is_told = self.tell_counts()
+            if not self._failures:
+                self._tell_every_s = _TELL_EVERY_S
+            elif is_told:
+                self._tell_every_s = min(2 * self._tell_every_s, _TELL_SELDOM_S)
+            self._tell_at = now + self._tell_every_s
+        if now >= self._check_at:
+            self._check_at = now + _CHECK_EVERY_S
             if not self._writer.check():
                 warn_once("journal-gone", "the journal %s was deleted while in use", self._writer.folder.path)
             for path in self._writer.folder.unreadable:
@@ -152,6 +167,8 @@ class Worker:
             while self._shipper.adopt() and not self._is_stopping:
                 while self._shipper.ship_adopted() and not self._is_stopping:
                     self._ship_own()
+        if self._failures:
+            self._shipper.note_reached()
         self._failures, self.problem = 0, None
 
     def _finish(self) -> None:

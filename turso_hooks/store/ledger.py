@@ -18,6 +18,11 @@ from turso_hooks.store.schema import is_table_missing
 from turso_hooks.store.writing import FINISHED_WRITERS, row_statements
 
 _OPERATION = "read the journal's ledger"
+_IS_THERE = """
+    INSERT INTO dead_letters (id, writer_id, number, reason, payload, created_at)
+    SELECT ?, NULL, NULL, NULL, NULL, NULL WHERE NOT EXISTS (SELECT 1 FROM dead_letters WHERE id = ?)"""
+"""Fails where the letter is gone, in the way of `writing`: a NULL in a NOT NULL column."""
+
 _COUNT_AND_DELETE = (
     """INSERT INTO journal_counts (writer_id, reason, count)
     SELECT coalesce((SELECT writer_id FROM journal_writers WHERE writer_id = dead_letters.writer_id), ?), ?, 1
@@ -68,13 +73,14 @@ def read_ledger(database: EmbeddedDatabase) -> Ledger | None:
     Reads a row for each writer of the last day, each of their reasons, and each dead letter.
     """
     try:
-        writers = database.execute(
-            "SELECT writer_id, segment, end_offset, records, next_number, updated_at, finished_at FROM journal_writers",
-            operation=_OPERATION,
-        ).rows
+        # Positions last: a batch that comes in between may then be left out, but is not told twice.
         counts = database.execute("SELECT writer_id, reason, count FROM journal_counts", operation=_OPERATION).rows
         letters = database.execute(
             "SELECT writer_id, reason, count(*) FROM dead_letters GROUP BY writer_id, reason", operation=_OPERATION
+        ).rows
+        writers = database.execute(
+            "SELECT writer_id, segment, end_offset, records, next_number, updated_at, finished_at FROM journal_writers",
+            operation=_OPERATION,
         ).rows
     except DatabaseUnusable as error:
         if is_table_missing(error.problem):
@@ -112,18 +118,19 @@ def _read_dead_letter(database: EmbeddedDatabase, condition: str, letter_id: str
 def retry_dead_letter(database: EmbeddedDatabase, letter: StoredDeadLetter) -> str | None:
     """Make a dead letter the row it should have been. None if it is one now, else why not: then it stays, with that reason.
 
-    Raises `DatabaseError` if the database cannot be used.
+    Raises `KeyError` if it is not there any more, and `DatabaseError` if the database cannot be used.
     """
     try:
         rows = row_statements([row_of(decode(letter.payload))])
     except Exception as error:  # noqa: BLE001  # as in shipping: whatever a record does to us is a reason, not an end
         return _stays(database, letter, describe(error))
     try:
-        database.transaction(
-            [statement for statement in [*rows, *_gone(letter.id, "dead_letter_retried")] if statement.rows],
-            operation="put a dead letter back",
-        )
+        is_there = Statement(_IS_THERE, [(letter.id, letter.id)])
+        steps = [is_there, *rows, *_gone(letter.id, "dead_letter_retried")]
+        database.transaction([step for step in steps if step.rows], operation="put a dead letter back")
     except RowRefused as error:
+        if "dead_letters." in error.problem:
+            raise KeyError(letter.id) from error
         return _stays(database, letter, error.problem)
     return None
 
