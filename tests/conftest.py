@@ -23,6 +23,8 @@ slow = [hypothesis.HealthCheck.too_slow]
 hypothesis.settings.register_profile("here", deadline=None, print_blob=True, suppress_health_check=slow)
 hypothesis.settings.load_profile("here")
 
+pytest_plugins = ["serving.fixtures"]  # real servers, and a network that fails on request
+
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 

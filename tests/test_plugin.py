@@ -63,7 +63,7 @@ def test_without_a_database_nothing_happens(tmp_path: Path, caplog: pytest.LogCa
     ("environment", "said"),
     [
         ({"TURSO_DATABASE_URL": "agents.db"}, "did you mean file:agents.db"),
-        ({"TURSO_DATABASE_URL": "libsql://x.turso.io"}, "files only"),
+        ({"TURSO_DATABASE_URL": "libsql://x.turso.io?tls=maybe"}, "tls=0 or tls=1"),
         ({"TURSO_DATABASE_URL": "file:a.db", "TURSO_HOOKS_BATCH_EVENTS": "many"}, "TURSO_HOOKS_BATCH_EVENTS must be"),
     ],
 )

@@ -30,11 +30,24 @@ def test_every_variable_is_read_and_an_empty_one_counts_as_unset() -> None:
         "TURSO_HOOKS_FSYNC": "yes",
         "TURSO_HOOKS_SHIP_INTERVAL_S": "0.5",
         "TURSO_HOOKS_BATCH_EVENTS": "1",
+        "TURSO_HOOKS_REQUEST_TIMEOUT_S": "2.5",
+        "TURSO_HOOKS_ALLOW_UNENCRYPTED_TOKEN": "1",
         "TURSO_HOOKS_EXIT_TIMEOUT_S": "0",
     }
     assert set(given) == {entry.metadata["variable"] for entry in setting_fields()}
     assert load_settings(given) == Settings(
-        "file:a.db", "t", Path("/s"), 16_777_216, 0, 4096, fsync=True, ship_interval_s=0.5, batch_events=1, exit_timeout_s=0.0
+        "file:a.db",
+        "t",
+        Path("/s"),
+        16_777_216,
+        0,
+        4096,
+        fsync=True,
+        ship_interval_s=0.5,
+        batch_events=1,
+        request_timeout_s=2.5,
+        allow_unencrypted_token=True,
+        exit_timeout_s=0.0,
     )
     assert load_settings(dict.fromkeys(given, "")) == load_settings({}) == Settings()
 

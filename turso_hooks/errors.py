@@ -12,6 +12,7 @@
     │   ├── DatabaseUnusable      until a person acts: not a database, no permission, another program's tables
     │   │   └── SchemaTooNew      written by a newer turso-hooks
     │   ├── RowRefused            this row, in this form, will never be taken
+    │   ├── RequestTooLarge       so much is not taken at once; less may be
     │   └── PositionMoved         another shipper has been here, or a newer schema is: nothing was changed
     ├── TranscriptError           a foreign transcript, or one conversation of it, cannot be read
     └── SessionNotFound           no session, or more than one, has that id
@@ -68,13 +69,15 @@ class DatabaseError(TursoHooksError):
         target: the database, without any secret.
         problem: what went wrong, in the engine's words where it had any.
         remedy: what to do next; empty if nothing is known to help.
+        code: the engine's or server's own code for it, such as `"SQLITE_CONSTRAINT"` or `"HTTP 503"`; empty if it gave none.
     """
 
-    def __init__(self, operation: str, target: str, problem: str, remedy: str = "") -> None:
+    def __init__(self, operation: str, target: str, problem: str, remedy: str = "", *, code: str = "") -> None:
         self.operation = operation
         self.target = target
         self.problem = problem
         self.remedy = remedy
+        self.code = code
         super().__init__(operation, target, problem, remedy)
 
     def __str__(self) -> str:
@@ -84,7 +87,15 @@ class DatabaseError(TursoHooksError):
 
 
 class DatabaseUnavailable(DatabaseError):
-    """The database cannot be used at the moment (locked, timeout, unreachable); the same operation may work later."""
+    """The database cannot be used at the moment (locked, timeout, unreachable); the same operation may work later.
+
+    It may even have worked: of an operation whose answer was lost nobody knows.
+
+    Attributes:
+        retry_after_s: how long the server asks to be left alone, in seconds; None if it does not say.
+    """
+
+    retry_after_s: float | None = None
 
 
 class DatabaseUnusable(DatabaseError):
@@ -97,6 +108,10 @@ class SchemaTooNew(DatabaseUnusable):
 
 class RowRefused(DatabaseError):
     """The database does not take this row, and never will in this form."""
+
+
+class RequestTooLarge(DatabaseError):
+    """The server, or something in front of it, does not take a request of this size; a smaller one may pass."""
 
 
 class PositionMoved(DatabaseError):

@@ -125,6 +125,20 @@ class Settings:
         "events",
         "The most events shipped in one transaction.",
     )
+    request_timeout_s: float = _setting(
+        "TURSO_HOOKS_REQUEST_TIMEOUT_S",
+        30.0,
+        _number(float, 0.001, "a number"),
+        "seconds",
+        "How long a database server may take for one request, from the connection to the end of the answer.",
+    )
+    allow_unencrypted_token: bool = _setting(
+        "TURSO_HOOKS_ALLOW_UNENCRYPTED_TOKEN",
+        False,
+        _yes_or_no,
+        "1 or 0",
+        "Send the token over `http:` or `ws:` to another machine too, where whoever is on the way can read it.",
+    )
     exit_timeout_s: float = _setting(
         "TURSO_HOOKS_EXIT_TIMEOUT_S",
         2.0,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from turso_hooks.drivers import parse_database_url
+from turso_hooks.drivers import parse_database_url, target_of_name
 from turso_hooks.errors import SettingsError
 
 
@@ -38,8 +38,49 @@ def test_two_ways_to_one_file_are_one_database(tmp_path: Path) -> None:
 
 
 def test_a_server_is_named_without_its_secrets() -> None:
-    target = parse_database_url("libsql://user:pass@db.example.io:8080/path?authToken=secret")
-    assert (target.path, target.name) == (None, "libsql://db.example.io:8080/path")
+    target = parse_database_url("libsql://db.example.io:8080/path/?authToken=secret")
+    assert (target.path, target.name, target.auth_token) == (None, "libsql://db.example.io:8080/path", "secret")
+    assert "secret" not in repr(target)
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "reached_at"),
+    [
+        ("libsql://db.example.io", "libsql://db.example.io", "https://db.example.io"),
+        ("turso://DB.example.io/", "libsql://db.example.io", "https://db.example.io"),
+        ("https://db.example.io:443", "libsql://db.example.io", "https://db.example.io"),
+        ("libsql://db.example.io:8080?tls=1", "libsql://db.example.io:8080", "https://db.example.io:8080"),
+        ("libsql://db.example.io:8080?tls=0", "http://db.example.io:8080", "http://db.example.io:8080"),
+        ("http://db.example.io:80?tls=0", "http://db.example.io", "http://db.example.io"),
+        ("http://[::1]:8080", "http://[::1]:8080", "http://[::1]:8080"),
+        ("wss://db.example.io/path?authToken=", "wss://db.example.io/path", "wss://db.example.io/path"),
+        ("ws://db.example.io", "ws://db.example.io", "ws://db.example.io"),
+    ],
+)
+def test_each_way_to_write_a_server_is_one_database(url: str, name: str, reached_at: str) -> None:
+    target = parse_database_url(url)
+    assert target.server is not None
+    assert (target.name, target.server.url) == (name, reached_at)
+    assert target_of_name(target.name) == target
+
+
+@pytest.mark.parametrize(
+    ("host", "is_here"),
+    [
+        ("localhost", True),
+        ("db.localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("[::1]", True),
+        ("localhost.example.io", False),
+        ("10.0.0.1", False),
+        ("127.0.0.1.example.io", False),
+    ],
+)
+def test_this_machine_is_told_from_others_by_name(host: str, is_here: bool) -> None:
+    server = parse_database_url(f"http://{host}:8080").server
+    assert server is not None
+    assert server.is_here is is_here
 
 
 @pytest.mark.parametrize(
@@ -54,6 +95,13 @@ def test_a_server_is_named_without_its_secrets() -> None:
         ("file:a.db?mode=ro", "%3F"),
         ("file://host/a.db", "names the host 'host'"),
         ("libsql://", "names no host"),
+        ("libsql://user:secret@db.example.io", "goes into TURSO_AUTH_TOKEN"),
+        ("libsql://db.example.io?tls=1#fragment", "goes into TURSO_AUTH_TOKEN"),
+        ("libsql://db.example.io?tls=0", "must name a port"),
+        ("libsql://db.example.io?tls=secret", "tls=0 or tls=1"),
+        ("libsql://db.example.io?token=secret", "authToken and tls"),
+        ("https://db.example.io?tls=0", "contradicts its tls=0"),
+        ("ws://db.example.io?tls=1", "contradicts its tls=1"),
         ("libsql://x:port?authToken=secret", "cannot be read"),
         ("https:user:secret@db.example.io", "names no host"),
         ("odd:user:secret@db.example.io", "unknown scheme 'odd'"),

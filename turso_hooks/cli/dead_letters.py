@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import click
 
 from turso_hooks.cli.options import (
-    database_file,
     database_option,
     json_option,
     prepared,
@@ -19,16 +18,18 @@ from turso_hooks.cli.options import (
 )
 from turso_hooks.cli.records import content_of
 from turso_hooks.cli.text import one_line, plural, visible
-from turso_hooks.drivers import EmbeddedDatabase
+from turso_hooks.drivers import Database
 from turso_hooks.errors import DatabaseUnusable, EventError
 from turso_hooks.events import decode, hook_name
 from turso_hooks.settings import Settings
 from turso_hooks.store import (
     StoredDeadLetter,
     discard_dead_letter,
+    open_store,
     read_dead_letter,
     read_dead_letters,
     retry_dead_letter,
+    target_of,
 )
 
 
@@ -66,21 +67,21 @@ def dead_letters_command(  # noqa: PLR0913, PLR0917  # click passes each option 
     if discard and not (letter_ids or is_all):
         raise click.UsageError("to throw dead letters away name them by ID, or all of them by --all")
     settings = settings_for(database_url)
-    path = database_file(settings)
-    if not path.exists():
-        raise DatabaseUnusable("read dead letters", f"file:{path}", "the file is not there", "name another with --db")
+    target = target_of(settings)
+    if target.path is not None and not target.path.exists():
+        raise DatabaseUnusable("read dead letters", target.name, "the file is not there", "name another with --db")
     if retry or discard:
         prepared(settings)
         result = see_to_dead_letters(settings, letter_ids, is_discarding=discard)
         _show_result(result, as_json=as_json)
         return
-    with EmbeddedDatabase(path, read_only=True) as database:
+    with open_store(settings, read_only=True) as database:
         _show_letters(_chosen(database, letter_ids), letter_ids, as_json=as_json)
 
 
 def see_to_dead_letters(settings: Settings, letter_ids: tuple[str, ...], *, is_discarding: bool) -> DeadLettersResult:
     """Put back or throw away the dead letters named, or all. Raises `DatabaseError`; what is done by then stays done."""
-    with EmbeddedDatabase(database_file(settings)) as database:
+    with open_store(settings) as database:
         result = DeadLettersResult(database.name)
         for letter in _chosen(database, letter_ids):
             if is_discarding:
@@ -130,7 +131,7 @@ def _show_letters(letters: Iterator[StoredDeadLetter], letter_ids: tuple[str, ..
         click.echo("there are no dead letters", err=True)
 
 
-def _chosen(database: EmbeddedDatabase, letter_ids: tuple[str, ...]) -> Iterator[StoredDeadLetter]:
+def _chosen(database: Database, letter_ids: tuple[str, ...]) -> Iterator[StoredDeadLetter]:
     if not letter_ids:
         yield from read_dead_letters(database)
     for letter_id in dict.fromkeys(letter_ids):

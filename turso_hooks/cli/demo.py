@@ -6,7 +6,7 @@ import json
 
 import click
 
-from turso_hooks.cli.options import json_option, prepared, print_json
+from turso_hooks.cli.options import json_option, prepared, print_json, shown_url
 from turso_hooks.cli.sessions import print_conversation
 from turso_hooks.errors import DatabaseError
 from turso_hooks.events import TextPart, ToolCallPart, Usage
@@ -29,21 +29,22 @@ def demo_command(database_url: str, as_json: bool) -> None:
     The agent plans a trip, has a tool that fails and a sub-agent. It knows only the hooks; the plugin writes the database.
     """
     settings = load_settings(database_url=database_url)
+    shown = shown_url(settings)
     prepared(settings)
     recorder = Recorder(settings)
     session_id = run_agent(ConversationLogger(agent_type="planner", model="demo-1", manager=build_plugin_manager(recorder)))
     shipped = recorder.close(_FLUSH_TIMEOUT_S)
     if not shipped.is_complete:
-        raise DatabaseError("keep the conversation", database_url, shipped.problem or "it takes too long")
+        raise DatabaseError("keep the conversation", shown, shipped.problem or "it takes too long")
     with connect_sync(database_url) as reader:
         conversation = reader.get_session(session_id)
     if as_json:
         print_json(conversation)
         return
     print_conversation(conversation, is_whole=False)
-    click.echo(f"\nThis conversation went through the hooks into {database_url} and came back. What next:")
-    click.echo(f"  turso-hooks sessions --db {database_url}")
-    click.echo(f"  turso-hooks show {session_id[:18]} --db {database_url}")
+    click.echo(f"\nThis conversation went through the hooks into {shown} and came back. What next:")
+    click.echo(f"  turso-hooks sessions --db {shown}")
+    click.echo(f"  turso-hooks show {session_id[:18]} --db {shown}")
 
 
 def run_agent(log: ConversationLogger) -> str:

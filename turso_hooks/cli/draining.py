@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 
-from turso_hooks.cli.options import database_file, database_option, json_option, print_json, settings_for
+from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
 from turso_hooks.cli.text import plural
-from turso_hooks.drivers import EmbeddedDatabase
 from turso_hooks.errors import DatabaseUnavailable
 from turso_hooks.journal import JournalFolder
 from turso_hooks.settings import Settings
 from turso_hooks.shipping import Shipper
+from turso_hooks.store import open_store, target_of
 
 _LOOK_EVERY_S = 0.2
 _TRIES = 5
@@ -64,13 +64,13 @@ def drain_command(database_url: str | None, idle_s: float, as_json: bool) -> Non
 
 def drain(settings: Settings, idle_s: float = 0) -> DrainResult:
     """Ship all that has no writer any more. Raises `DatabaseError` if the database does not take it."""
-    path = database_file(settings)
-    folder = JournalFolder(settings.state_folder, f"file:{path}")
-    result = DrainResult(f"file:{path}")
+    target = target_of(settings)
+    folder = JournalFolder(settings.state_folder, target.name)
+    result = DrainResult(target.name)
     lock = _only_one(folder.path) if idle_s else None
     if idle_s and lock is None:
         return result
-    shipper = Shipper(EmbeddedDatabase(path), folder, batch_events=settings.batch_events)
+    shipper = Shipper(open_store(settings), folder, batch_events=settings.batch_events)
     try:
         _ship_until_idle(shipper, idle_s)
     finally:

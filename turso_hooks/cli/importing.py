@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from turso_hooks.cli.options import database_option, json_option, prepared, print_json, settings_for
+from turso_hooks.cli.options import database_option, json_option, prepared, print_json, settings_for, shown_url
 from turso_hooks.cli.text import plural
 from turso_hooks.errors import DatabaseError, TranscriptError
 from turso_hooks.events import Event, MessageAdded, ToolCallStarted
@@ -87,7 +87,7 @@ def import_openai_chat(settings: Settings, lines: Iterator[bytes], recorded_at: 
     recorder = Recorder(settings)
     manager = build_plugin_manager(recorder)
     reader = openai_chat.Reader(recorded_at)
-    result = ImportResult(settings.database_url or "")
+    result = ImportResult(shown_url(settings))
     emitted = 0
     try:
         for found in openai_chat.conversations(lines):

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from turso_hooks.drivers import EmbeddedDatabase, parse_database_url
 from turso_hooks.errors import SettingsError
 from turso_hooks.events.marks import plain
 from turso_hooks.settings import Settings, load_settings
-from turso_hooks.store import prepare_schema
+from turso_hooks.store import open_store, prepare_schema, target_of
 
 database_option = click.option(
-    "--db", "database_url", metavar="URL", help="The database, such as file:agents.db; by default TURSO_DATABASE_URL."
+    "--db",
+    "database_url",
+    metavar="URL",
+    help="The database, such as file:agents.db or libsql://NAME.turso.io; by default TURSO_DATABASE_URL.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -28,17 +29,15 @@ def settings_for(database_url: str | None) -> Settings:
     return settings
 
 
-def database_file(settings: Settings) -> Path:
-    """The file of the database that is named. Raises `SettingsError` for a server."""
-    target = parse_database_url(settings.database_url or "")
-    if target.path is None:
-        raise SettingsError(f"cannot use {target.name} yet: this version works with files only (file:agents.db)")
-    return target.path
+def shown_url(settings: Settings) -> str:
+    """The URL of the database, as it may be printed: a server's without what may be secret in it."""
+    target = target_of(settings)
+    return target.name if target.path is None else settings.database_url or ""
 
 
 def prepared(settings: Settings) -> list[int]:
     """See to the schema before anything is sent to the database; the versions applied. Raises `DatabaseError`."""
-    with EmbeddedDatabase(database_file(settings)) as database:
+    with open_store(settings) as database:
         return prepare_schema(database)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from turso_hooks.cli.options import database_file, database_option, json_option, prepared, print_json, settings_for
+from turso_hooks.cli.options import database_option, json_option, prepared, print_json, settings_for
+from turso_hooks.store import target_of
 from turso_hooks.store.migrations import LATEST
 
 
@@ -18,7 +19,7 @@ def migrate_command(database_url: str | None, as_json: bool) -> None:
     nothing. The plugin does it by itself.
     """
     settings = settings_for(database_url)
-    name = f"file:{database_file(settings)}"
+    name = target_of(settings).name
     applied = prepared(settings)
     if as_json:
         print_json({"database": name, "version": LATEST, "applied": applied})

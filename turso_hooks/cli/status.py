@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import click
 
 from turso_hooks.cli.options import database_option, json_option, print_json
 from turso_hooks.cli.text import one_line, plural, size, visible, when
-from turso_hooks.drivers import DatabaseTarget, EmbeddedDatabase, parse_database_url, target_of_name
+from turso_hooks.drivers import DatabaseTarget, target_of_name
 from turso_hooks.errors import describe
 from turso_hooks.journal import JournalFolder
 from turso_hooks.settings import Settings, load_settings
 from turso_hooks.shipping import KEPT_OTHERWISE, NO_EVENTS, TargetState, WriterState, read_state
+from turso_hooks.store import open_store, target_of
 
 _SHOWN_WRITERS = 10
 """The writers shown to a person, the newest ones; `--json` has all of them."""
@@ -24,6 +26,9 @@ _SHOWN_REASONS = 5
 
 _BUSY_S = 1.0
 """How long a database that is locked is waited for."""
+
+_REQUEST_TIMEOUT_S = 10.0
+"""How long a server is waited for, at most: whoever asks for the state is in front of the screen."""
 
 
 @click.command("status")
@@ -47,25 +52,38 @@ def status_command(database_url: str | None, as_json: bool) -> None:
 def read_states(settings: Settings) -> list[TargetState]:
     """The state of the database that is named, or of all that have a journal."""
     if settings.database_url:
-        target = parse_database_url(settings.database_url)
-        return [_read(JournalFolder(settings.state_folder, target.name), target)]
-    return [_read(folder, target_of_name(folder.target)) for folder in JournalFolder.all_in(settings.state_folder)]
+        target = target_of(settings)
+        return [_read(JournalFolder(settings.state_folder, target.name), target, settings)]
+    folders = JournalFolder.all_in(settings.state_folder)
+    return [_read(folder, target_of_name(folder.target), settings) for folder in folders]
 
 
-def _read(folder: JournalFolder, target: DatabaseTarget) -> TargetState:
+def _read(folder: JournalFolder, target: DatabaseTarget, settings: Settings) -> TargetState:
     try:
-        return _looked_at(folder, target)
+        return _looked_at(folder, target, settings)
     except OSError as error:  # one journal without rights does not hide the others
         return TargetState(folder.target, folder.path, 0, unread=describe(error))
 
 
-def _looked_at(folder: JournalFolder, target: DatabaseTarget) -> TargetState:
-    if target.path is None or not os.path.exists(target.path):  # noqa: PTH110  # Path.exists raises where it may not look
+def _looked_at(folder: JournalFolder, target: DatabaseTarget, settings: Settings) -> TargetState:
+    obstacle = _obstacle(target, settings)
+    if obstacle:
         state = read_state(folder, None)
-        state.unread = "the file is not there" if target.path else "this version reads files only"
+        state.unread = obstacle
         return state
-    with EmbeddedDatabase(target.path, read_only=True, busy_timeout_s=_BUSY_S) as database:
+    patience_s = min(settings.request_timeout_s, _REQUEST_TIMEOUT_S)
+    here = replace(settings, request_timeout_s=patience_s)
+    with open_store(here, target, read_only=True, busy_timeout_s=_BUSY_S) as database:
         return read_state(folder, database)
+
+
+def _obstacle(target: DatabaseTarget, settings: Settings) -> str | None:
+    """Why a database is not even asked."""
+    if target.path is not None:
+        is_there = os.path.exists(target.path)  # noqa: PTH110  # Path.exists raises where it may not look
+        return None if is_there else "the file is not there"
+    # The token belongs to the server that is named with it, and goes to no other.
+    return None if settings.database_url else f"a server is asked when it is named: --db {target.name}"
 
 
 def _lines(state: TargetState) -> Iterator[str]:

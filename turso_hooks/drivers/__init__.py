@@ -1,16 +1,32 @@
-"""What speaks to databases: URLs, the embedded SQLite driver, and clients of libsql-client's kind.
+"""What speaks to databases: URLs, the drivers behind one blocking face, and clients of libsql-client's kind.
 
-`urls` reads database URLs, `embedded` is the standard library's sqlite3 behind a small blocking face, `client` the async seam
-(`Client`) that libsql-client's clients fit. `libsql` makes real `libsql_client.Client` objects; it is imported only when one
-is asked for, because libsql-client brings aiohttp and costs a quarter of a second.
+`urls` reads database URLs. `database` is the blocking face that the rest of the package uses; `embedded` has it for SQLite
+files, `server` for SQL over HTTP (`hrana` its messages, `http` its connection, `access` its token, `bulk` many rows at once),
+`foreign` for any client of libsql-client's kind; `opening` chooses. `client` is the async seam (`Client`) that libsql-client's
+clients fit, and `libsql` makes real `libsql_client.Client` objects; it is imported only when one is asked for, because
+libsql-client brings aiohttp and costs a quarter of a second.
 
-Carries rows and knows no events. Everything an engine or network says is mapped here, once, to `errors.DatabaseError`.
+Carries rows and knows no events. Everything an engine (`meanings`) or a network (`faults`) says is mapped here, once, to
+`errors.DatabaseError`.
 """
 
 from __future__ import annotations
 
 from turso_hooks.drivers.client import Client
-from turso_hooks.drivers.embedded import EmbeddedDatabase, Rows, Statement
+from turso_hooks.drivers.database import Bulk, Database, Rows, Statement
+from turso_hooks.drivers.embedded import EmbeddedDatabase
+from turso_hooks.drivers.opening import open_database
 from turso_hooks.drivers.urls import DatabaseTarget, parse_database_url, target_of_name
 
-__all__ = ["Client", "DatabaseTarget", "EmbeddedDatabase", "Rows", "Statement", "parse_database_url", "target_of_name"]
+__all__ = [
+    "Bulk",
+    "Client",
+    "Database",
+    "DatabaseTarget",
+    "EmbeddedDatabase",
+    "Rows",
+    "Statement",
+    "open_database",
+    "parse_database_url",
+    "target_of_name",
+]

@@ -16,10 +16,12 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+from turso_hooks.drivers.database import Rows, Statement
 from turso_hooks.drivers.filesystems import network_filesystem
+from turso_hooks.drivers.meanings import meaning_of
 from turso_hooks.errors import DatabaseError, DatabaseUnavailable, DatabaseUnusable, RowRefused
 
 if TYPE_CHECKING:
@@ -35,22 +37,6 @@ _POLL_S = 0.001
 """Between two tries: our own lock is free for so long."""
 
 _T = TypeVar("_T")
-
-
-class Statement(NamedTuple):
-    """SQL, and the arguments of each of its runs."""
-
-    sql: str
-    rows: Sequence[Sequence[Any]] = ((),)
-
-
-class Rows(NamedTuple):
-    """A result: its columns' names and its rows; `changes` and `last_row_id` are those of the statement."""
-
-    columns: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
-    changes: int
-    last_row_id: int | None
 
 
 class EmbeddedDatabase:
@@ -184,13 +170,11 @@ class EmbeddedDatabase:
             raise self._mapped(operation, error) from error
 
     def _mapped(self, operation: str, error: Exception) -> DatabaseError:
-        problem = str(error)
-        for words, kind, remedy in _MEANINGS:
-            if words in problem.lower():
-                return kind(operation, self.name, problem, remedy.format(folder=self._path.parent))
-        if isinstance(error, sqlite3.OperationalError):
-            return DatabaseUnusable(operation, self.name, problem, "")
-        return RowRefused(operation, self.name, problem)
+        problem, code = str(error), getattr(error, "sqlite_errorname", "")  # the code is there from Python 3.11 on
+        meaning = meaning_of(problem)
+        unknown = (DatabaseUnusable if isinstance(error, sqlite3.OperationalError) else RowRefused, "")
+        kind, remedy = meaning or unknown
+        return kind(operation, self.name, problem, remedy.replace("{folder}", str(self._path.parent)), code=code)
 
 
 def _execute(connection: sqlite3.Connection, sql: str, arguments: Sequence[Any] | dict[str, Any]) -> Rows:
@@ -205,7 +189,7 @@ def _execute(connection: sqlite3.Connection, sql: str, arguments: Sequence[Any] 
 def _transaction(connection: sqlite3.Connection, statements: Sequence[Statement]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for sql, rows in statements:
+        for sql, rows, _ in statements:
             connection.executemany(sql, rows) if len(rows) != 1 else connection.execute(sql, rows[0])
         connection.execute("COMMIT")
     except BaseException:
@@ -246,22 +230,6 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-
-_MEANINGS: tuple[tuple[str, type[DatabaseError], str], ...] = (
-    ("locked", DatabaseUnavailable, "another program holds the database; try again when it is done"),
-    ("disk is full", DatabaseUnavailable, "make room on the disk"),
-    ("disk i/o error", DatabaseUnavailable, "look at the disk and its free space"),
-    ("interrupted", DatabaseUnavailable, "try again"),
-    ("unable to open", DatabaseUnusable, "check that the folder {folder} exists and is writable, and that the file is there"),
-    ("not a database", DatabaseUnusable, "name another file: this one is no SQLite database"),
-    ("malformed", DatabaseUnusable, "restore the file from a backup, or name another"),
-    ("readonly", DatabaseUnusable, "make the file and its folder {folder} writable"),
-    ("no such table", DatabaseUnusable, "run: turso-hooks migrate"),
-    ("no such column", DatabaseUnusable, "run: turso-hooks migrate"),
-    ("constraint failed", RowRefused, ""),
-    ("too big", RowRefused, ""),
-)
-"""What SQLite's own words (https://www.sqlite.org/rescode.html) mean here. Python 3.10 gives no codes, only words."""
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

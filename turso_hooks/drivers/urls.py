@@ -1,16 +1,20 @@
 """Database URLs: which database is meant, by which name it may be shown, and which driver it takes.
 
     file:agents.db  file:/var/lib/agents.db  file:///var/lib/agents.db      a file; relative ones to the working folder
-    libsql://…  turso://…  https://…  http://…  ws://…  wss://…             a server (read, but not written to yet)
+    libsql://…  turso://…  https://…                                        a server, SQL over HTTP with TLS
+    http://…                                                                the same without TLS
+    wss://…  ws://…                                                         a server, over a WebSocket, with and without TLS
 
-A file URL is percent-decoded (`%20` is a space, `%3F` a question mark).
+A file URL is percent-decoded (`%20` is a space, `%3F` a question mark). The URL of a server may have `?authToken=` and `?tls=0`
+or `?tls=1`, which mean what they mean to libsql-client; `libsql:`, `turso:` and `https:` are three names of one thing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from turso_hooks.errors import SettingsError
 
@@ -19,11 +23,49 @@ _EXAMPLE = "write for example file:agents.db"
 
 
 @dataclass(frozen=True)
+class Server:
+    """Where a database server is."""
+
+    scheme: str
+    """`https`, `http`, `wss` or `ws`."""
+    host: str
+    port: int
+    path: str = ""
+    """What comes before the path of its API; empty, or with a slash in front and none behind."""
+
+    @property
+    def url(self) -> str:
+        """Its address, without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}{'' if self.port == _port_of(self.scheme) else f':{self.port}'}{self.path}"
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether what is sent there is encrypted on its way."""
+        return self.scheme in {"https", "wss"}
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this machine, by a name that can be no other's."""
+        if self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True)
 class DatabaseTarget:
-    """A database: `name` is its canonical URL without secrets, one for each database; `path` is set if it is a file."""
+    """A database: `name` is its canonical URL without secrets, one for each database.
+
+    `path` is set if it is a file, else `server`; `auth_token` is that of the URL, and not shown.
+    """
 
     name: str
     path: Path | None = None
+    server: Server | None = None
+    auth_token: str | None = field(default=None, repr=False, compare=False)
 
 
 def parse_database_url(url: str) -> DatabaseTarget:
@@ -41,7 +83,7 @@ def parse_database_url(url: str) -> DatabaseTarget:
 def target_of_name(name: str) -> DatabaseTarget:
     """The database that has this `DatabaseTarget.name`."""
     scheme, _, path = name.partition(":")
-    return DatabaseTarget(name, Path(path)) if scheme == "file" else DatabaseTarget(name)
+    return DatabaseTarget(name, Path(path)) if scheme == "file" else parse_database_url(name)
 
 
 def _file_target(url: str, rest: str) -> DatabaseTarget:
@@ -72,8 +114,49 @@ def _remote_target(url: str, scheme: str) -> DatabaseTarget:
         raise SettingsError(f"the database URL {_shown(url)!r} cannot be read: {error}") from None
     if not host:
         raise SettingsError(f"the database URL {_shown(url)!r} names no host: {_EXAMPLE}")
-    shown_port = f":{port}" if port else ""
-    return DatabaseTarget(f"{scheme}://{host}{shown_port}{parts.path.rstrip('/')}")
+    if parts.username is not None or parts.fragment:
+        raise SettingsError(
+            f"the database URL {_shown(url)!r} may have no user and no #: the token goes into TURSO_AUTH_TOKEN, or ?authToken="
+        )
+    auth_token, tls = _parameters(url, parts)
+    scheme = _transport(url, scheme, tls, has_port=port is not None)
+    server = Server(scheme, host, port or _port_of(scheme), parts.path.rstrip("/"))
+    # Known by Turso's own name, whichever of the three was written.
+    name = server.url.replace("https:", "libsql:", 1) if scheme == "https" else server.url
+    return DatabaseTarget(name, server=server, auth_token=auth_token)
+
+
+def _parameters(url: str, parts: SplitResult) -> tuple[str | None, bool | None]:
+    """The token and the word about TLS that a URL has."""
+    auth_token, tls = None, None
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name == "authToken":
+            auth_token = value or None
+        elif name == "tls" and value in {"0", "1"}:
+            tls = value == "1"
+        elif name == "tls":
+            raise SettingsError(f"the database URL {_shown(url)!r} may have tls=0 or tls=1, and nothing else")
+        else:
+            raise SettingsError(f"the database URL {_shown(url)!r} may have the parameters authToken and tls, and no others")
+    return auth_token, tls
+
+
+def _transport(url: str, scheme: str, tls: bool | None, *, has_port: bool) -> str:
+    """What to speak: https, http, wss or ws."""
+    if scheme in {"libsql", "turso"}:
+        if tls is False and not has_port:  # as libsql-client has it: 443 cannot be meant, and 80 hardly is
+            raise SettingsError(f"the database URL {_shown(url)!r} has tls=0 and must name a port then")
+        return "http" if tls is False else "https"
+    is_encrypted = scheme in {"https", "wss"}
+    if tls is not None and tls != is_encrypted:
+        raise SettingsError(
+            f"the database URL {_shown(url)!r} contradicts its tls={tls:d}: write another scheme, or leave it out"
+        )
+    return scheme
+
+
+def _port_of(scheme: str) -> int:
+    return 443 if scheme in {"https", "wss"} else 80
 
 
 def _shown(url: str) -> str:

@@ -12,10 +12,11 @@ from turso_hooks.journal.folder import JournalFolder, Segment
 from turso_hooks.journal.framing import Record
 from turso_hooks.journal.inbox import append_to_inbox
 from turso_hooks.journal.inspection import Look, look_into, slices_of
-from turso_hooks.journal.reading import Slice, read_slice
+from turso_hooks.journal.reading import SLICE_BYTES, Slice, read_slice
 from turso_hooks.journal.writer import Writer
 
 __all__ = [
+    "SLICE_BYTES",
     "JournalFolder",
     "Look",
     "Record",

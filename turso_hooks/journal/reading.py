@@ -9,7 +9,7 @@ from turso_hooks.journal.folder import Segment
 from turso_hooks.journal.framing import HEADER_BYTES, Record, expected_end, scan
 
 SLICE_BYTES = 1024 * 1024
-"""How much is read at once; a record that is longer is read whole."""
+"""How much is read at once by default; a record that is longer is read whole."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,16 @@ class Slice:
     """Nor will there ever be: it was closed for appending before it was read, and all of it is accounted for."""
 
 
-def read_slice(segment: Segment, offset: int, *, max_records: int) -> Slice:
-    """Read up to `max_records` records from `offset` on. An unfinished record at the end of a growing segment waits."""
+def read_slice(segment: Segment, offset: int, *, max_records: int, max_bytes: int = SLICE_BYTES) -> Slice:
+    """Read up to `max_records` records from `offset` on, in all up to `max_bytes` bytes unless the first is longer.
+
+    An unfinished record at the end of a growing segment waits.
+    """
     # Asked before reading: a segment that is appended to and closed in the meantime must not pass for read to its end.
     is_final = segment.is_final
-    data = os.pread(segment.fd, SLICE_BYTES, offset)
+    data = os.pread(segment.fd, max_bytes, offset)
     whole = expected_end(data, segment.salt)
-    if whole is not None and whole > len(data) == SLICE_BYTES:
+    if whole is not None and whole > len(data) == max_bytes:
         data = os.pread(segment.fd, whole + HEADER_BYTES, offset)
     is_at_end = offset + len(data) >= os.fstat(segment.fd).st_size
     found = scan(data, segment.salt, is_final=is_final and is_at_end, max_records=max_records, offset=offset)

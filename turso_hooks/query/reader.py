@@ -1,4 +1,4 @@
-"""Reading a database file, on a connection that cannot write."""
+"""Reading a database: a file on a connection that cannot write, a server with whatever rights the token has."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from turso_hooks.drivers import EmbeddedDatabase, parse_database_url
-from turso_hooks.errors import SessionNotFound, SettingsError
+from turso_hooks.drivers import Database
+from turso_hooks.errors import SessionNotFound
 from turso_hooks.events import to_microseconds, utc_now
 from turso_hooks.query.results import Conversation, Message, ModelCall, Note, SessionSummary, ToolCall
-from turso_hooks.store import check_version, schema_version
+from turso_hooks.settings import load_settings
+from turso_hooks.store import check_version, open_store, schema_version
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -54,23 +55,21 @@ _NOTES_SQL = """
     FROM notes WHERE session_id = ? ORDER BY occurred_ms, occurred_at, position, id"""
 
 
-def connect_sync(url: str | None) -> Reader:
-    """Open the database at `url` for reading. Raises `SettingsError` for a URL that cannot be read, or none."""
-    if not url:
-        raise SettingsError("no database is named: pass file:agents.db or set TURSO_DATABASE_URL")
-    target = parse_database_url(url)
-    if target.path is None:
-        raise SettingsError(f"cannot read {target.name} yet: this version reads files only (file:agents.db)")
-    return Reader(EmbeddedDatabase(target.path, read_only=True))
+def connect_sync(url: str | None = None, auth_token: str | None = None) -> Reader:
+    """Open a database for reading: the one at `url`, or else the one the environment names, with its token.
+
+    Raises `SettingsError` if there is none, or its URL cannot be read.
+    """
+    return Reader(open_store(load_settings(database_url=url, auth_token=auth_token), read_only=True))
 
 
 class Reader:
-    """Reads sessions. Every method raises `DatabaseError` as it comes. To be used by one thread at a time.
+    """Reads sessions, and writes nothing. Every method raises `DatabaseError` as it comes. To be used by one thread at a time.
 
     A database with a newer schema is refused: what its columns mean is not known here.
     """
 
-    def __init__(self, database: EmbeddedDatabase, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, database: Database, now: Callable[[], datetime] = utc_now) -> None:
         self._database = database
         self._now = now
         self._is_checked = False

@@ -1,8 +1,8 @@
 """From the journal to the database: a thread that never lets the agent wait.
 
 `pipeline` is the whole of it for one process: the journal writer, the counts, and the worker. `worker` is the thread,
-`shipper` what it does, `backoff` the pause after a failure, `counts` what was not kept, by reason, `contact` when the database
-was last reached. `state` puts all that together for people.
+`shipper` what it does, `sizing` how much of it at once, `backoff` the pause after a failure, `counts` what was not kept, by
+reason, `contact` when the database was last reached. `state` puts all that together for people.
 """
 
 from __future__ import annotations

@@ -13,13 +13,13 @@ import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from turso_hooks.drivers import DatabaseTarget, EmbeddedDatabase
-from turso_hooks.errors import SettingsError
+from turso_hooks.drivers import DatabaseTarget
 from turso_hooks.journal import JournalFolder, Writer
 from turso_hooks.settings import Settings
 from turso_hooks.shipping.counts import Counts, log
 from turso_hooks.shipping.shipper import Shipper
 from turso_hooks.shipping.worker import Worker
+from turso_hooks.store import open_store
 
 _BUSY_S = 1.0
 """How long one attempt waits for another writer's lock; the next attempt waits again."""
@@ -45,17 +45,12 @@ class FlushResult:
 
 
 class Pipeline:
-    """Takes encoded events and sees that they get into the database of `target`. Raises `SettingsError` for a server."""
+    """Takes encoded events and sees that they get into the database of `target`, which is the one that `settings` name."""
 
     def __init__(self, settings: Settings, target: DatabaseTarget, counts: Counts) -> None:
-        if target.path is None:
-            raise SettingsError(
-                f"{target.name} is a server, and this version writes to files only: write TURSO_DATABASE_URL=file:agents.db"
-            )
         self.settings = settings
         self.counts = counts
         self.folder = JournalFolder(settings.state_folder, target.name)
-        self._path = target.path
         self._workers: dict[Writer, Worker] = {}
         self._unfinished: dict[Path, int] = {}
         self._lock = threading.RLock()
@@ -129,7 +124,7 @@ class Pipeline:
         """Keep one encoded event; see `Writer.append`."""
 
     def _start_worker(self, writer: Writer) -> None:
-        database = EmbeddedDatabase(self._path, busy_timeout_s=_BUSY_S)
+        database = open_store(self.settings, busy_timeout_s=_BUSY_S)
         shipper = Shipper(database, self.folder, writer=writer, batch_events=self.settings.batch_events)
         worker = Worker(shipper, writer, self.counts, self.settings.ship_interval_s)
         try:

@@ -2,7 +2,8 @@
 
 A writer's records are shipped in order, one batch after the other, each a transaction that moves the writer's position. A
 segment is deleted only once the position says that all of it is in the database. What cannot be read as an event, and the row
-that the database refuses (found by halving its batch), become dead letters, in the same way and the same order.
+that the database refuses (found by halving its batch), become dead letters, in the same way and the same order. An event that
+is larger than a request to the server may be is cut, as one is that is larger than the settings allow, and counted with those.
 """
 
 from __future__ import annotations
@@ -14,12 +15,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from turso_hooks.drivers import EmbeddedDatabase
-from turso_hooks.errors import DatabaseError, DatabaseUnusable, PositionMoved, RowRefused, describe
-from turso_hooks.events import decode, utc_now
-from turso_hooks.journal import JournalFolder, Record, Segment, Writer, read_slice
+from turso_hooks.drivers import Database
+from turso_hooks.errors import (
+    DatabaseError,
+    DatabaseUnavailable,
+    DatabaseUnusable,
+    EventError,
+    PositionMoved,
+    RequestTooLarge,
+    RowRefused,
+    describe,
+)
+from turso_hooks.events import decode, encode_cut, utc_now
+from turso_hooks.journal import SLICE_BYTES, JournalFolder, Record, Segment, Writer, read_slice
 from turso_hooks.shipping.contact import ContactLog
-from turso_hooks.shipping.counts import decode_tally
+from turso_hooks.shipping.counts import decode_tally, warn_once
+from turso_hooks.shipping.sizing import BatchSize, smaller_than
 from turso_hooks.store import (
     Batch,
     DeadLetter,
@@ -68,7 +79,7 @@ class Shipper:
 
     def __init__(
         self,
-        database: EmbeddedDatabase,
+        database: Database,
         folder: JournalFolder,
         *,
         writer: Writer | None = None,
@@ -79,7 +90,7 @@ class Shipper:
         self._database = database
         self._folder = folder
         self._writer = writer
-        self._batch_events = batch_events
+        self._size = BatchSize(batch_events, SLICE_BYTES)
         self._now = now
         self._contact = ContactLog(folder)
         self._own = None if writer is None else _Source(writer.writer_id, [])
@@ -170,7 +181,7 @@ class Shipper:
             done = source.position
             offset = done.offset if done is not None and done.segment == segment.index else 0
             if done is None or segment.index >= done.segment:
-                found = read_slice(segment, offset, max_records=self._batch_events)
+                found = read_slice(segment, offset, max_records=self._size.records, max_bytes=self._size.bytes)
                 if found.end > offset:
                     end = Position(segment.index, found.end)
                     self._write(source, found.records, end, Counter(damaged=found.damages) if found.damages else Counter())
@@ -187,24 +198,57 @@ class Shipper:
             source.is_position_known = True
 
     def _write(self, source: _Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> None:
-        """Write records as one batch; if a row is refused, as two, down to the one it is."""
+        """Write records as one batch; if a row is refused, or all together are too much, as two, down to the one it is."""
         try:
-            self._commit(source, self._batch(source, records, end, counts))
-        except RowRefused as refusal:
+            self._commit(source, self._batch(source, records, end, counts), _bytes_of(records))
+        except (RowRefused, RequestTooLarge) as refusal:
+            if isinstance(refusal, RequestTooLarge):
+                self._size.was_too_large(_bytes_of(records))
             if len(records) > 1:
                 middle = len(records) // 2
                 self._write(source, records[:middle], Position(end.segment, records[middle - 1].end), Counter())
                 self._write(source, records[middle:], end, counts)
             elif records:
-                self._commit(source, self._set_aside(source, records[0], end, counts, refusal.problem))
+                self._write_otherwise(source, records[0], end, counts, refusal)
             else:
                 raise DatabaseUnusable(refusal.operation, refusal.target, refusal.problem) from refusal
         except PositionMoved:
             source.is_position_known = False
             self._is_prepared = False  # a newer schema refuses batches in the same way
 
-    def _commit(self, source: _Source, batch: Batch) -> None:
-        write_batch(self._database, batch, self._now())
+    def _write_otherwise(
+        self, source: _Source, record: Record, end: Position, counts: Counter[str], refusal: DatabaseError
+    ) -> None:
+        """Write a record that is not taken as it is: cut, if it is too large, or else as a dead letter."""
+        try:
+            if isinstance(refusal, RowRefused):
+                self._commit(source, self._set_aside(source, record, end, counts, refusal.problem), len(record.payload))
+            else:
+                self._write_cut(source, record, end, counts, refusal)
+        except RowRefused as again:
+            raise DatabaseUnusable(again.operation, again.target, again.problem, again.remedy) from again
+
+    def _write_cut(self, source: _Source, record: Record, end: Position, counts: Counter[str], refusal: DatabaseError) -> None:
+        warn_once(f"too-large:{refusal.problem}", "%s. Until then larger events are cut, and counted.", refusal)
+        size_bytes = smaller_than(len(record.payload))
+        while size_bytes is not None:
+            smaller = record._replace(payload=_cut(record.payload, size_bytes))
+            try:
+                self._commit(source, self._batch(source, [smaller], end, counts + Counter(cut=1)), size_bytes)
+            except RequestTooLarge:
+                size_bytes = smaller_than(size_bytes)
+            else:
+                return
+        raise DatabaseUnusable(refusal.operation, refusal.target, refusal.problem, refusal.remedy) from refusal
+
+    def _commit(self, source: _Source, batch: Batch, size_bytes: int) -> None:
+        began = time.monotonic()
+        try:
+            write_batch(self._database, batch, self._now())
+        except DatabaseUnavailable:
+            self._size.failed(time.monotonic() - began, batch.records, size_bytes)
+            raise
+        self._size.took(time.monotonic() - began, batch.records, size_bytes)
         self._contact.reached()
         source.position = batch.end
         self.shipped.records += batch.records
@@ -254,6 +298,17 @@ class Shipper:
             dead_letters=letters,
             counts=counts,
         )
+
+
+def _bytes_of(records: Sequence[Record]) -> int:
+    return sum(len(record.payload) for record in records)
+
+
+def _cut(payload: bytes, size_bytes: int) -> bytes:
+    try:
+        return encode_cut(decode(payload), size_bytes)
+    except EventError:  # it becomes a dead letter, of which the beginning is better than nothing
+        return payload[:size_bytes]
 
 
 def _dead_letter(record: Record, end: Position, reason: str) -> DeadLetter:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from turso_hooks.drivers import EmbeddedDatabase
+from turso_hooks.drivers import Database
 from turso_hooks.errors import DatabaseError, EventError
 from turso_hooks.events import decode
 from turso_hooks.events.times import in_utc
@@ -80,7 +80,7 @@ class TargetState:
     unreadable: list[Path] = field(default_factory=list)
 
 
-def read_state(folder: JournalFolder, database: EmbeddedDatabase | None) -> TargetState:
+def read_state(folder: JournalFolder, database: Database | None) -> TargetState:
     """The state of one database; with None for it, of its journal alone. Raises `OSError` if the journal cannot be read.
 
     Reads every record that waits, at about 2 us each, and of the database what `store.read_ledger` reads.
@@ -102,7 +102,7 @@ def read_state(folder: JournalFolder, database: EmbeddedDatabase | None) -> Targ
     return state
 
 
-def _ledger(database: EmbeddedDatabase | None, state: TargetState) -> Ledger:
+def _ledger(database: Database | None, state: TargetState) -> Ledger:
     try:
         found = None if database is None else read_ledger(database)
     except DatabaseError as error:

@@ -14,6 +14,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from turso_hooks.errors import DatabaseError, DatabaseUnavailable, JournalError, describe
 from turso_hooks.journal import Writer
@@ -169,6 +170,7 @@ class Worker:
                     self._ship_own()
         if self._failures:
             self._shipper.note_reached()
+            self._tell_recovered()
         self._failures, self.problem = 0, None
 
     def _finish(self) -> None:
@@ -189,6 +191,10 @@ class Worker:
         with self._changed:
             self._changed.notify_all()
 
+    def _tell_recovered(self) -> None:
+        with suppress(Exception):  # a log handler of the host's is no reason to stop
+            log.info("%s is reached again after %d failures", self._writer.folder.target, self._failures)
+
     def _failed(self, error: DatabaseError) -> None:
         now = time.monotonic()
         if not self._failures:
@@ -196,7 +202,8 @@ class Worker:
         self._failures += 1
         self._has_more = False
         pause_s = backoff_s(self._failures, random.random())  # noqa: S311  # a pause is no secret
-        self._retry_at = now + (min(pause_s, _LOCKED_PAUSE_S) if "locked" in error.problem else pause_s)
+        asked_s = error.retry_after_s if isinstance(error, DatabaseUnavailable) else None
+        self._retry_at = now + (min(pause_s, _LOCKED_PAUSE_S) if "locked" in error.problem else max(pause_s, asked_s or 0))
         self._shipper.look_again()
         self.problem = str(error)
         is_passing = isinstance(error, DatabaseUnavailable)

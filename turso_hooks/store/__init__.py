@@ -2,7 +2,8 @@
 
 `migrations` is the schema, version by version, `schema` brings a database up to date, `tables` says which columns there are and
 `merging` how they merge, `rows` turns events into rows, `writing` makes one transaction of a batch, `ledger` reads what such
-transactions told of the journal, and sees to dead letters. `client` keeps the names of the original logger.
+transactions told of the journal, and sees to dead letters. `opening` opens what the settings name, and `client`
+keeps the names of the original logger.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from turso_hooks.store.ledger import (
     read_ledger,
     retry_dead_letter,
 )
+from turso_hooks.store.opening import open_store, target_of
 from turso_hooks.store.rows import Row, row_of
 from turso_hooks.store.schema import check_version, prepare_schema, schema_version
 from turso_hooks.store.writing import (
@@ -56,6 +58,7 @@ __all__ = [
     "get_turso_client",
     "get_turso_config",
     "initialize_schema",
+    "open_store",
     "prepare_schema",
     "read_dead_letter",
     "read_dead_letters",
@@ -65,5 +68,6 @@ __all__ = [
     "retry_dead_letter",
     "row_of",
     "schema_version",
+    "target_of",
     "write_batch",
 ]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from turso_hooks.drivers import EmbeddedDatabase, Statement
+from turso_hooks.drivers import Database, Statement
 from turso_hooks.errors import DatabaseUnusable, RowRefused, describe
 from turso_hooks.events import decode
 from turso_hooks.store.rows import row_of
@@ -67,7 +67,7 @@ class StoredDeadLetter:
     created_at: str
 
 
-def read_ledger(database: EmbeddedDatabase) -> Ledger | None:
+def read_ledger(database: Database) -> Ledger | None:
     """The ledger; None if nothing was ever shipped to this database. Raises `DatabaseError`.
 
     Reads a row for each writer of the last day, each of their reasons, and each dead letter.
@@ -96,7 +96,7 @@ def _by_writer(rows: list[tuple[str, str, int]]) -> dict[str, Counter[str]]:
     return found
 
 
-def read_dead_letters(database: EmbeddedDatabase) -> Iterator[StoredDeadLetter]:
+def read_dead_letters(database: Database) -> Iterator[StoredDeadLetter]:
     """All dead letters in the order of their ids, one at a time: each may be megabytes. Raises `DatabaseError`."""
     letter = _read_dead_letter(database, "id > ? ORDER BY id LIMIT 1", "")
     while letter is not None:
@@ -104,18 +104,18 @@ def read_dead_letters(database: EmbeddedDatabase) -> Iterator[StoredDeadLetter]:
         letter = _read_dead_letter(database, "id > ? ORDER BY id LIMIT 1", letter.id)
 
 
-def read_dead_letter(database: EmbeddedDatabase, letter_id: str) -> StoredDeadLetter | None:
+def read_dead_letter(database: Database, letter_id: str) -> StoredDeadLetter | None:
     """One dead letter; None if there is none of that id. Raises `DatabaseError`."""
     return _read_dead_letter(database, "id = ?", letter_id)
 
 
-def _read_dead_letter(database: EmbeddedDatabase, condition: str, letter_id: str) -> StoredDeadLetter | None:
+def _read_dead_letter(database: Database, condition: str, letter_id: str) -> StoredDeadLetter | None:
     sql = f"SELECT id, writer_id, number, reason, payload, created_at FROM dead_letters WHERE {condition}"
     rows = database.execute(sql, (letter_id,), operation="read dead letters").rows
     return StoredDeadLetter(*rows[0]) if rows else None
 
 
-def retry_dead_letter(database: EmbeddedDatabase, letter: StoredDeadLetter) -> str | None:
+def retry_dead_letter(database: Database, letter: StoredDeadLetter) -> str | None:
     """Make a dead letter the row it should have been. None if it is one now, else why not: then it stays, with that reason.
 
     Raises `KeyError` if it is not there any more, and `DatabaseError` if the database cannot be used.
@@ -135,7 +135,7 @@ def retry_dead_letter(database: EmbeddedDatabase, letter: StoredDeadLetter) -> s
     return None
 
 
-def discard_dead_letter(database: EmbeddedDatabase, letter_id: str) -> None:
+def discard_dead_letter(database: Database, letter_id: str) -> None:
     """Throw a dead letter away; nothing happens if it is not there. Raises `DatabaseError`."""
     database.transaction(_gone(letter_id, "dead_letter_discarded"), operation="discard a dead letter")
 
@@ -145,7 +145,7 @@ def _gone(letter_id: str, reason: str) -> list[Statement]:
     return [Statement(count, [(FINISHED_WRITERS, reason, letter_id)]), Statement(delete, [(letter_id,)])]
 
 
-def _stays(database: EmbeddedDatabase, letter: StoredDeadLetter, reason: str) -> str:
+def _stays(database: Database, letter: StoredDeadLetter, reason: str) -> str:
     update = Statement("UPDATE dead_letters SET reason = ? WHERE id = ?", [(reason, letter.id)])
     database.transaction([update], operation="note why a dead letter stays")
     return reason

@@ -24,6 +24,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from turso_hooks.drivers import Bulk
+
 UNKNOWN = "unknown"
 """What stands in a required column until its value is known."""
 
@@ -49,6 +51,17 @@ def _digit(source_rank: int) -> int:
     return source_rank if 0 <= source_rank <= 9 else min(max(source_rank, 0), 9)  # noqa: PLR2004  # one digit
 
 
+def in_json(position: int) -> str:
+    """SQL: a value of a row that came through `json_each`."""
+    return f"json_extract(value, '$[{position}]')"
+
+
+def real_in_json(position: int) -> str:
+    """SQL: the same of a float, which comes as three integers (see `drivers.Bulk`)."""
+    n, d, e = (f"json_extract(value, '$[{position}][{part}]')" for part in range(3))
+    return f"{n} * 1.0 / {d} / {e}"
+
+
 @dataclass(frozen=True)
 class Table:
     """A table whose rows are merged, and the rule of each column."""
@@ -63,7 +76,10 @@ class Table:
     rules: Mapping[str, str] = field(default_factory=dict[str, str])
     """Other columns and their SQL: `old.` is the row that is there, `new.` the one that arrives."""
     computed: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Columns computed when a row is first inserted, and their SQL; what that binds comes after the values of `columns`."""
+    """Columns computed when a row is first inserted, and their SQL: `{id}` and the like stand for values that come after those
+    of `columns`, in that order; `{number}` for the number of the row among those of its session that come together."""
+    reals: frozenset[str] = frozenset()
+    """Columns that hold floats."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -73,21 +89,37 @@ class Table:
 
     def upsert(self) -> str:
         """The statement that brings one row, bound with the values of `columns`."""
-        inserted = (*self.columns, *self.computed)
-        values = [self._bound(column) for column in self.columns]
+        values = [self._required(column, "?") for column in self.columns]
+        computed = [sql.format(session_id="?", number="1") for sql in self.computed.values()]
+        return self._merging(f"VALUES ({', '.join([*values, *computed])})")
+
+    def bulk_upsert(self) -> Bulk:
+        """The same for any number of rows."""
+        reals = frozenset(position for position, column in enumerate(self.columns) if column in self.reals)
+        values = [
+            self._required(column, real_in_json(position) if position in reals else in_json(position))
+            for position, column in enumerate(self.columns)
+        ]
+        session_id = in_json(len(self.columns))
+        number = f"row_number() OVER (PARTITION BY {session_id} ORDER BY key)"
+        computed = [sql.format(session_id=session_id, number=number) for sql in self.computed.values()]
+        # Without WHERE, ON CONFLICT would be read as the ON of a join (https://www.sqlite.org/lang_upsert.html).
+        return Bulk(self._merging(f"SELECT {', '.join([*values, *computed])} FROM json_each(?) WHERE true"), reals)
+
+    def _merging(self, arriving: str) -> str:
         assignments = {column: self._claimed(claim, column) for claim in self.claims for column in claim}
         assignments |= {column: self._expand(rule) for column, rule in self.rules.items()}
         assignments["provenance"] = self._provenance()
         changes = ",\n  ".join(f"{column} = {sql}" for column, sql in assignments.items())
         return (
-            f"INSERT INTO {self.name} ({', '.join(inserted)})\n"
-            f"VALUES ({', '.join([*values, *self.computed.values()])})\n"
+            f"INSERT INTO {self.name} ({', '.join((*self.columns, *self.computed))})\n"
+            f"{arriving}\n"
             f"ON CONFLICT (id) DO UPDATE SET\n  {changes}\n"
             f"WHERE excluded.provenance IS NOT {self.name}.provenance"
         )
 
-    def _bound(self, column: str) -> str:
-        return f"coalesce(?, '{UNKNOWN}')" if column in self.required else "?"
+    def _required(self, column: str, value: str) -> str:
+        return f"coalesce({value}, '{UNKNOWN}')" if column in self.required else value
 
     def _expand(self, rule: str) -> str:
         return rule.replace("old.", f"{self.name}.").replace("new.", "excluded.")

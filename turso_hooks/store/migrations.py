@@ -155,6 +155,9 @@ ORIGINAL_COLUMNS = (
 )
 """Fail where another program has tables of the same names and other columns."""
 
+ALL_ORIGINAL_COLUMNS = f"SELECT 1 FROM ({'), ('.join(ORIGINAL_COLUMNS)}) LIMIT 0"
+"""The same in one statement."""
+
 
 def pending(version: int) -> tuple[Migration, ...]:
     """The migrations a database of `version` still lacks."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from turso_hooks.drivers import EmbeddedDatabase, Statement
+from turso_hooks.drivers import Database, Statement
 from turso_hooks.errors import DatabaseUnusable, RowRefused, SchemaTooNew
-from turso_hooks.store.migrations import LATEST, ORIGINAL_COLUMNS, pending, statements_of
+from turso_hooks.store.migrations import ALL_ORIGINAL_COLUMNS, LATEST, pending, statements_of
 
 VERSION_SQL = "SELECT max(version) FROM schema_version"
 _OPERATION = "prepare the schema"
@@ -19,7 +19,7 @@ _FOREIGN = ("no such column", "no such table", "already exists", "duplicate colu
 """What SQLite says when a table is not as a migration left it."""
 
 
-def schema_version(database: EmbeddedDatabase, operation: str = "read the schema version") -> int:
+def schema_version(database: Database, operation: str = "read the schema version") -> int:
     """The schema version of a database; 0 if it has none. Raises `DatabaseError`, which names `operation`."""
     try:
         version = database.look(VERSION_SQL, operation=operation).rows[0][0]
@@ -36,7 +36,7 @@ def schema_version(database: EmbeddedDatabase, operation: str = "read the schema
     raise foreign_tables(database.name, f"its schema_version says {version!r:.40}", operation)
 
 
-def prepare_schema(database: EmbeddedDatabase) -> list[int]:
+def prepare_schema(database: Database) -> list[int]:
     """Apply what is missing; returns the versions applied here. Raises `DatabaseError`."""
     applied: list[int] = []
     while missing := pending(_our_version(database)):
@@ -70,13 +70,12 @@ def foreign_tables(name: str, problem: str, operation: str = _OPERATION) -> Data
     return DatabaseUnusable(operation, name, f"another program's tables are in it: {problem}", "name another database")
 
 
-def _our_version(database: EmbeddedDatabase) -> int:
+def _our_version(database: Database) -> int:
     """The schema version, if it is one of ours: other programs have a table of that name too, with their versions."""
     version = schema_version(database)
     if version:
         with _foreign_tables_named():
-            for columns in ORIGINAL_COLUMNS:
-                database.look(columns, operation=_OPERATION)
+            database.look(ALL_ORIGINAL_COLUMNS, operation=_OPERATION)
     return check_version(version, database.name)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from turso_hooks.store.merging import UNKNOWN, Table
+from turso_hooks.drivers import Bulk
+from turso_hooks.store.merging import UNKNOWN, Table, in_json
 
 # Times are compared by their milliseconds first: the original logger writes them in another form. `ended_at` has none, but
 # its two forms differ only in the character between date and time, as far as whole seconds go.
@@ -60,15 +61,30 @@ SESSIONS = Table(
     ),
 )
 
-SESSION_SEEN = " ".join(
-    f"""
-    INSERT INTO sessions (id, agent_type, model, started_at, occurred_ms, start_known, status, status_key, provenance)
-    VALUES (?, '{UNKNOWN}', '{UNKNOWN}', ?, ?, 0, 'running', '', '')
-    ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, occurred_ms = excluded.occurred_ms
-    WHERE sessions.start_known = 0 AND excluded.started_at < sessions.started_at
-    """.split()
-)
+
+def _session_seen(arriving: str) -> str:
+    return " ".join(
+        f"""
+        INSERT INTO sessions (id, agent_type, model, started_at, occurred_ms, start_known, status, status_key, provenance)
+        {arriving}
+        ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, occurred_ms = excluded.occurred_ms
+        WHERE sessions.start_known = 0 AND excluded.started_at < sessions.started_at
+        """.split()
+    )
+
+
+_SEEN = f"{{}}, '{UNKNOWN}', '{UNKNOWN}', {{}}, {{}}, 0, 'running', '', ''"
+
+SESSION_SEEN = _session_seen(f"VALUES ({_SEEN.format('?', '?', '?')})")
 """Says that something of a session was seen at a time: a session of which nothing else is known gets a row."""
+
+BULK_SESSION_SEEN = Bulk(
+    _session_seen(f"SELECT {_SEEN.format(in_json(0), in_json(1), in_json(2))} FROM json_each(?) WHERE true")
+)
+"""The same for any number of sessions."""
+
+# Not max(sequence): Turso's engine would read the whole session for each row, and read only the last entry for this.
+_LAST_SEQUENCE = "SELECT sequence FROM messages WHERE session_id = {session_id} ORDER BY sequence DESC LIMIT 1"
 
 MESSAGES = Table(
     name="messages",
@@ -85,7 +101,7 @@ MESSAGES = Table(
         ("position",),
         ("metadata",),
     ),
-    computed={"sequence": "(SELECT coalesce(max(sequence), 0) + 1 FROM messages WHERE session_id = ?)"},
+    computed={"sequence": f"coalesce(({_LAST_SEQUENCE}), 0) + {{number}}"},
 )
 
 TOOL_EXECUTIONS = Table(
@@ -127,6 +143,7 @@ MODEL_CALLS = Table(
         ("metadata",),
     ),
     rules=_rules(started_at=_EARLIEST, occurred_ms=_EARLIEST, ended_at=_LATEST, status=_CALL_STATUS, status_key=_CALL_STATUS),
+    reals=frozenset({"cost_usd"}),
 )
 
 NOTES = Table(

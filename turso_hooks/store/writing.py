@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from turso_hooks.drivers import EmbeddedDatabase, Statement
+from turso_hooks.drivers import Database, Statement
 from turso_hooks.errors import PositionMoved, RowRefused
 from turso_hooks.events import to_text
 from turso_hooks.store.migrations import LATEST
 from turso_hooks.store.rows import Row
-from turso_hooks.store.tables import SESSION_SEEN, SESSIONS, TABLES
+from turso_hooks.store.tables import BULK_SESSION_SEEN, SESSION_SEEN, SESSIONS, TABLES
 
 FINISHED_KEPT = timedelta(days=1)
 """How long a finished writer keeps its row: longer than any batch of it can still be on its way."""
@@ -27,7 +27,7 @@ FINISHED_KEPT = timedelta(days=1)
 FINISHED_WRITERS = "finished"
 """The writer id under which finished writers are summed up."""
 
-_UPSERTS = {table.name: table.upsert() for table in TABLES}
+_UPSERTS = {table.name: (table.upsert(), table.bulk_upsert()) for table in TABLES}
 
 _MOVE_POSITION = f"""
     INSERT INTO journal_writers (writer_id, segment, end_offset, records, next_number, updated_at)
@@ -101,7 +101,7 @@ class Batch:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def read_position(database: EmbeddedDatabase, writer_id: str) -> Position | None:
+def read_position(database: Database, writer_id: str) -> Position | None:
     """How far a writer's records are in the database; None if it does not know it. Raises `DatabaseError`."""
     rows = database.execute(
         "SELECT segment, end_offset FROM journal_writers WHERE writer_id = ?", (writer_id,), operation="read a position"
@@ -109,7 +109,7 @@ def read_position(database: EmbeddedDatabase, writer_id: str) -> Position | None
     return Position(*rows[0]) if rows else None
 
 
-def write_batch(database: EmbeddedDatabase, batch: Batch, now: datetime) -> None:
+def write_batch(database: Database, batch: Batch, now: datetime) -> None:
     """Write a batch, wholly or not at all.
 
     Raises `PositionMoved` if the writer does not stand where the batch begins, or the schema is newer than this code,
@@ -123,7 +123,7 @@ def write_batch(database: EmbeddedDatabase, batch: Batch, now: datetime) -> None
         raise PositionMoved(error.operation, error.target, "another shipper was here, or a newer schema is") from error
 
 
-def finish_writer(database: EmbeddedDatabase, writer_id: str, now: datetime) -> None:
+def finish_writer(database: Database, writer_id: str, now: datetime) -> None:
     """Note that nothing more will come of a writer; sum up those that finished long ago. Raises `DatabaseError`."""
     finished = Statement(
         "UPDATE journal_writers SET finished_at = ? WHERE writer_id = ? AND finished_at IS NULL",
@@ -139,8 +139,13 @@ def row_statements(rows: Sequence[Row]) -> list[Statement]:
     by_table: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
     for row in rows:
         by_table[row.table.name].append(row.values)
-    seen = Statement(SESSION_SEEN, _sessions_seen(rows))
-    return [seen, *(Statement(_UPSERTS[table.name], by_table[table.name]) for table in TABLES)]
+    seen = Statement(SESSION_SEEN, _sessions_seen(rows), BULK_SESSION_SEEN)
+    return [seen, *(_upsert(table.name, by_table[table.name]) for table in TABLES)]
+
+
+def _upsert(table: str, rows: Sequence[tuple[Any, ...]]) -> Statement:
+    sql, bulk = _UPSERTS[table]
+    return Statement(sql, rows, bulk)
 
 
 def _statements(batch: Batch, now: str) -> list[Statement]:

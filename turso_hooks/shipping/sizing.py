@@ -1,0 +1,50 @@
+"""How much to ship at once: as much as is done in a second. Pure.
+
+Turso Cloud ends a transaction after 5 s, a proxy may not take more than a megabyte, and a distant or busy server is slower than
+a near one. So the size follows what the last batch took, between one record and the most that is asked for.
+"""
+
+from __future__ import annotations
+
+_TARGET_S = 1.0
+"""What a batch shall take, on the wire and in the database: a fifth of what the strictest server allows."""
+
+_SMALLEST_BYTES = 4096
+"""The smallest limit on bytes, which is that of an event (`Settings.max_event_bytes`)."""
+
+
+class BatchSize:
+    """The limits of the next batch.
+
+    Attributes:
+        records: the most records.
+        bytes: the most bytes of the journal; a single record may be larger.
+    """
+
+    def __init__(self, most_records: int, most_bytes: int) -> None:
+        self._most_records, self._most_bytes = most_records, most_bytes
+        self.records, self.bytes = most_records, most_bytes
+
+    def took(self, seconds: float, records: int, size_bytes: int) -> None:
+        """Learn from a batch of `records` records and `size_bytes` bytes that was written."""
+        self.failed(seconds, records, size_bytes)
+        if seconds < _TARGET_S / 2:
+            self.records = min(self._most_records, 2 * self.records)
+            self.bytes = min(self._most_bytes, 2 * self.bytes)
+
+    def failed(self, seconds: float, records: int, size_bytes: int) -> None:
+        """Learn from one that was not: if that took long, it may have been because it was too much."""
+        if seconds > _TARGET_S:
+            share = _TARGET_S / seconds
+            self.records = max(1, int(records * share))
+            self.bytes = max(_SMALLEST_BYTES, int(size_bytes * share))
+
+    def was_too_large(self, size_bytes: int) -> None:
+        """Learn that so many bytes are not taken at once, and never will be."""
+        self._most_bytes = max(_SMALLEST_BYTES, min(self._most_bytes, size_bytes // 2))
+        self.bytes = min(self.bytes, self._most_bytes)
+
+
+def smaller_than(size_bytes: int) -> int | None:
+    """What to cut a record to that alone was too large; None if it cannot get smaller."""
+    return None if size_bytes <= _SMALLEST_BYTES else max(_SMALLEST_BYTES, size_bytes // 2)
