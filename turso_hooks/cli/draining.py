@@ -96,7 +96,6 @@ def _ship_until_idle(shipper: Shipper, idle_s: float) -> None:
             failures += 1
             if failures >= _TRIES:
                 raise
-            shipper.look_again()
         if not failures and time.monotonic() - idle_since >= idle_s:
             return
         time.sleep(_LOOK_EVERY_S)  # files give no event to wait for

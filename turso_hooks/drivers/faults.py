@@ -168,7 +168,7 @@ def _meaning_of_failure(error: BaseException, timeout_s: float) -> tuple[type[Da
         return DatabaseUnavailable, "nothing listens there (connection refused)", f"{_ADDRESS_REMEDY}, and that the server runs"
     if isinstance(error, OSError) and not isinstance(error, ConnectionError) and error.strerror:
         return DatabaseUnavailable, f"it cannot be reached ({error.strerror})", "check the network"
-    return DatabaseUnavailable, "the connection broke off", ""
+    return DatabaseUnavailable, f"the connection broke off ({type(error).__name__})", ""
 
 
 def _meaning_of_tls(error: Any) -> tuple[type[DatabaseError], str, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from turso_hooks.drivers import DatabaseTarget
 from turso_hooks.journal import JournalFolder, Writer
 from turso_hooks.settings import Settings
-from turso_hooks.shipping.counts import Counts, log
+from turso_hooks.shipping.counts import Counts, log, warn_once
 from turso_hooks.shipping.shipper import Shipper
 from turso_hooks.shipping.worker import Worker
 from turso_hooks.store import open_store
@@ -154,7 +154,12 @@ def close_all() -> None:
         pipelines = list(_pipelines)
     deadline = time.monotonic() + max((pipeline.settings.exit_timeout_s for pipeline in pipelines), default=0.0)
     for pipeline in pipelines:
-        pipeline.close(min(pipeline.settings.exit_timeout_s, max(deadline - time.monotonic(), 0)))
+        result = pipeline.close(min(pipeline.settings.exit_timeout_s, max(deadline - time.monotonic(), 0)))
+        if result.problem:  # a short process had no time to be warned in
+            target = pipeline.folder.target
+            warn_once(
+                f"exit:{target}", "%d records wait in the journal for %s: %s", result.waiting, target, result.problem
+            )
 
 
 def _after_fork_in_child() -> None:

@@ -104,16 +104,10 @@ class Shipper:
         return (0, 0) if position is None else (position.segment, position.offset)
 
     def prepare(self) -> None:
-        """See to the schema; only the first time, and after `look_again`."""
+        """See to the schema: the first time, and again when something says that it may be another one."""
         if not self._is_prepared:
             prepare_schema(self._database)
             self._is_prepared = True
-
-    def look_again(self) -> None:
-        """After a failure: the database may be another one by now, so nothing that was known of it holds."""
-        self._is_prepared = False
-        for source in self._sources():
-            source.is_position_known = False
 
     def ship_own(self) -> bool:
         """Ship one batch of this process's records; False if there was nothing to ship."""
@@ -169,7 +163,18 @@ class Shipper:
             yield
         except DatabaseError as error:
             self._contact.failed(str(error))
+            self._look_again(is_other=not isinstance(error, DatabaseUnavailable))
             raise
+
+    def _look_again(self, *, is_other: bool) -> None:
+        """After a failure: the batch may have landed, and somebody else may have been here.
+
+        A database of another make says so when it is written to. Asking each time would take requests, and where every
+        third is lost as many as never to get to the batch.
+        """
+        self._is_prepared = self._is_prepared and not is_other
+        for source in self._sources():
+            source.is_position_known = False
 
     def _sources(self) -> list[_Source]:
         return [*([] if self._own is None else [self._own]), *self._adopted.values()]

@@ -62,6 +62,8 @@ class Worker:
         self._has_more = False
         self._failures = 0
         self._failing_since = 0.0
+        self._shipped_then = 0
+        self._has_warned = False
         self._retry_at = 0.0
         self._adopt_at = 0.0
         self._tell_at = 0.0
@@ -171,7 +173,7 @@ class Worker:
         if self._failures:
             self._shipper.note_reached()
             self._tell_recovered()
-        self._failures, self.problem = 0, None
+        self._failures, self.problem, self._has_warned = 0, None, False
 
     def _finish(self) -> None:
         """Delete what is wholly shipped, and say that this writer is done if it is."""
@@ -192,21 +194,24 @@ class Worker:
             self._changed.notify_all()
 
     def _tell_recovered(self) -> None:
-        with suppress(Exception):  # a log handler of the host's is no reason to stop
-            log.info("%s is reached again after %d failures", self._writer.folder.target, self._failures)
+        """Whoever was warned is told that it is over."""
+        if self._has_warned:
+            with suppress(Exception):  # a log handler of the host's is no reason to stop
+                log.info("%s is reached again; what waited in the journal is shipped", self._writer.folder.target)
 
     def _failed(self, error: DatabaseError) -> None:
         now = time.monotonic()
-        if not self._failures:
-            self._failing_since = now
+        if not self._failures or self._shipper.shipped.records != self._shipped_then:
+            self._failures, self._failing_since = 0, now  # on a bad line, but getting on: no reason to wait longer each time
+        self._shipped_then = self._shipper.shipped.records
         self._failures += 1
         self._has_more = False
         pause_s = backoff_s(self._failures, random.random())  # noqa: S311  # a pause is no secret
         asked_s = error.retry_after_s if isinstance(error, DatabaseUnavailable) else None
         self._retry_at = now + (min(pause_s, _LOCKED_PAUSE_S) if "locked" in error.problem else max(pause_s, asked_s or 0))
-        self._shipper.look_again()
         self.problem = str(error)
         is_passing = isinstance(error, DatabaseUnavailable)
         if not is_passing or now - self._failing_since > _PATIENCE_S:
+            self._has_warned = True
             warn_once(f"database:{error.problem}", "%s. Events wait in the journal until then.", error)
         log.debug("shipping failed: %s", error)

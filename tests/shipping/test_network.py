@@ -1,0 +1,388 @@
+"""Each way a network or a server fails, on the real ones: what it is called, that nothing is lost, and that nothing comes twice."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from serving.proxy import Proxy
+from serving.servers import LibsqlServer, Nginx, TursoServer
+
+from turso_hooks.drivers import open_database, parse_database_url
+from turso_hooks.drivers.faults import retry_after_s
+from turso_hooks.errors import DatabaseError, DatabaseUnavailable, DatabaseUnusable, PositionMoved
+from turso_hooks.events import MessageAdded, encode
+from turso_hooks.journal import JournalFolder, Writer
+from turso_hooks.shipping import Counts, Shipper
+from turso_hooks.shipping.sizing import BatchSize
+from turso_hooks.shipping.worker import Worker
+from turso_hooks.store import prepare_schema
+
+StartNginx = Callable[[str], Nginx]
+StartProxy = Callable[[int], Proxy]
+
+MESSAGES = 30
+TOKEN = "a-token-nobody-may-see"
+
+
+class Journal:
+    """A journal with messages in it, and attempts to ship them, each by a shipper that knows nothing of the ones before."""
+
+    def __init__(self, folder: JournalFolder) -> None:
+        self.folder = folder
+        self.writer = Writer(folder, max_bytes=10**9, segment_bytes=10**6)
+        for n in range(MESSAGES):
+            self.add(f"text {n}", n)
+        self._shippers: list[Shipper] = []
+
+    def add(self, content: str, n: int) -> None:
+        self.writer.append(encode(MessageAdded(session_id="s", role="user", content=content, message_id=str(n))))
+
+    def shipper(self, url: str, token: str | None = None, timeout_s: float = 5.0, batch_events: int = 1000) -> Shipper:
+        database = open_database(parse_database_url(url), auth_token=token, request_timeout_s=timeout_s)
+        self._shippers.append(Shipper(database, self.folder, writer=self.writer, batch_events=batch_events))
+        return self._shippers[-1]
+
+    def ship(self, url: str, token: str | None = None, timeout_s: float = 5.0) -> Shipper:
+        shipper = self.shipper(url, token, timeout_s)
+        while shipper.ship_own():
+            pass
+        return shipper
+
+    def fails(self, url: str, kind: type[DatabaseError], words: str, token: str | None = None, timeout_s: float = 5.0) -> DatabaseError:
+        with pytest.raises(kind, match=words) as caught:
+            self.ship(url, token, timeout_s)
+        assert TOKEN not in repr(caught.value) + str(caught.value)
+        return caught.value
+
+    def close(self) -> None:
+        for shipper in self._shippers:
+            shipper.close()
+        self.writer.close()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    made = Journal(JournalFolder(tmp_path / "state", "libsql://x"))
+    yield made
+    made.close()
+
+
+def is_whole(server: LibsqlServer | TursoServer, messages: int = MESSAGES) -> bool:
+    """Whether every message is there once, and the books say so."""
+    found = server.ask("SELECT count(*), count(DISTINCT content), count(DISTINCT sequence) FROM messages")
+    records = server.ask("SELECT sum(records), sum(next_number) FROM journal_writers")
+    return found == [(messages, messages, messages)] and records == [(messages, messages)]
+
+
+@pytest.fixture
+def front(libsql_server: LibsqlServer, nginx: StartNginx, monkeypatch: pytest.MonkeyPatch) -> Nginx:
+    """A proxy with TLS before a server."""
+    made = nginx(libsql_server.url)
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.ca_file))
+    return made
+
+
+def test_a_server_that_refuses_connections_is_tried_again(journal: Journal, libsql_server: LibsqlServer) -> None:
+    libsql_server.kill()
+    journal.fails(libsql_server.url, DatabaseUnavailable, "nothing listens there.*check the address")
+    libsql_server.start()
+    journal.ship(libsql_server.url)
+    assert is_whole(libsql_server)
+
+
+def test_a_name_that_does_not_resolve_is_tried_again(journal: Journal, libsql_server: LibsqlServer) -> None:
+    journal.fails("libsql://no-such-host.invalid", DatabaseUnavailable, "its name cannot be resolved.*TURSO_DATABASE_URL")
+    journal.ship(libsql_server.url)
+    assert is_whole(libsql_server)
+
+
+def test_a_certificate_nobody_vouches_for_is_not_accepted(
+    journal: Journal, front: Nginx, libsql_server: LibsqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    journal.fails(front.url, DatabaseUnusable, "certificate is not to be trusted.*SSL_CERT_FILE", TOKEN)
+    assert front.requests() == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(front.ca_file))
+    journal.ship(front.url, TOKEN)
+    assert is_whole(libsql_server)
+
+
+def test_a_certificate_of_another_host_is_not_accepted(
+    journal: Journal, front: Nginx, libsql_server: LibsqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = front.url.rpartition(":")[2]
+    journal.fails(f"https://127.1:{port}", DatabaseUnusable, "certificate is not to be trusted", TOKEN)
+    assert front.requests() == []
+
+
+def test_tls_where_there_is_none_names_the_other_scheme(journal: Journal, libsql_server: LibsqlServer) -> None:
+    url = libsql_server.url.replace("http:", "libsql:")
+    journal.fails(url, DatabaseUnusable, "does not speak TLS.*write http://")
+    journal.ship(libsql_server.url)
+    assert is_whole(libsql_server)
+
+
+def test_a_timeout_before_the_commit_loses_nothing(journal: Journal, libsql_server: LibsqlServer, proxy: StartProxy) -> None:
+    network = proxy(libsql_server.port)
+    network.black_hole = True
+    journal.fails(network.url, DatabaseUnavailable, "no answer within 0.2 s", timeout_s=0.2)
+    network.black_hole = False
+    journal.ship(network.url)
+    assert is_whole(libsql_server)
+
+
+@pytest.mark.parametrize("server", ["libsql_server", "turso_server"])
+def test_a_timeout_after_the_commit_counts_nothing_twice(
+    server: str, journal: Journal, proxy: StartProxy, request: pytest.FixtureRequest
+) -> None:
+    real: LibsqlServer | TursoServer = request.getfixturevalue(server)
+    network = proxy(real.port)
+    shipper = journal.shipper(network.url, timeout_s=1)
+    shipper.prepare()
+    network.hold_answers.clear()
+    # The position is asked for first, so its answer must pass: the batch is the request after it.
+    answers = network.answers
+    network.hold_answers.set()
+    shipper._find_position(shipper._own)  # type: ignore[arg-type]  # what the first batch would do
+    network.wait_until(lambda: network.answers == answers + 1)
+    network.hold_answers.clear()
+    with pytest.raises(DatabaseUnavailable, match="no answer within 1 s"):
+        shipper.ship_own()
+    network.wait_until(lambda: network.answers == answers + 2)
+    network.hold_answers.set()
+    assert is_whole(real)
+    while shipper.ship_own():
+        pass
+    assert is_whole(real)
+
+
+@pytest.mark.parametrize("server", ["libsql_server", "turso_server"])
+def test_a_connection_cut_before_the_answer_counts_nothing_twice(
+    server: str, journal: Journal, proxy: StartProxy, request: pytest.FixtureRequest
+) -> None:
+    real: LibsqlServer | TursoServer = request.getfixturevalue(server)
+    network = proxy(real.port)
+    shipper = journal.shipper(network.url, batch_events=5)
+    network.cut_every = 3
+    failures = 0
+    while True:
+        try:
+            if not shipper.ship_own():
+                break
+        except DatabaseUnavailable as error:
+            assert "broke off" in str(error)  # noqa: PT017  # how often is what counts
+            failures += 1
+            assert failures < 20
+    assert failures == network.cuts > 3
+    assert is_whole(real)
+
+
+def test_half_an_answer_is_tried_again_and_counts_nothing_twice(
+    journal: Journal, libsql_server: LibsqlServer, proxy: StartProxy
+) -> None:
+    network = proxy(libsql_server.port)
+    journal.shipper(network.url).prepare()
+    for cut in (0, 5, 40, 300, 450):
+        network.truncate_after = cut
+        journal.fails(network.url, DatabaseUnavailable, "broke off|not that of a database")
+    network.truncate_after = None
+    journal.ship(network.url)
+    assert is_whole(libsql_server)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (404, DatabaseUnusable, "404 Not Found; no database answers there: check the address"),
+        (403, DatabaseUnusable, "403 Forbidden; the token does not allow this: set TURSO_AUTH_TOKEN"),
+        (400, DatabaseUnusable, "400 Bad Request"),
+        (500, DatabaseUnavailable, "500 Internal Server Error"),
+        (502, DatabaseUnavailable, "502 Bad Gateway"),
+        (503, DatabaseUnavailable, "503 Service Unavailable"),
+    ],
+)
+def test_an_answer_that_is_an_error_keeps_everything(
+    answer: int, kind: type[DatabaseError], words: str, journal: Journal, front: Nginx, libsql_server: LibsqlServer
+) -> None:
+    front.configure(answer=answer)
+    assert journal.fails(front.url, kind, words).code == f"HTTP {answer}"
+    front.configure()
+    journal.ship(front.url)
+    assert is_whole(libsql_server)
+
+
+def test_a_wrong_token_names_the_variable_and_not_the_token(journal: Journal, front: Nginx, libsql_server: LibsqlServer) -> None:
+    front.configure(token="the right one".replace(" ", "-"))
+    journal.fails(front.url, DatabaseUnusable, "401 Unauthorized.*set TURSO_AUTH_TOKEN", TOKEN)
+    journal.fails(front.url, DatabaseUnusable, "401 Unauthorized.*set TURSO_AUTH_TOKEN")
+    journal.ship(front.url, "the-right-one")
+    assert is_whole(libsql_server)
+
+
+def test_the_servers_own_words_about_a_token_are_understood(journal: Journal, guarded_libsql_server: LibsqlServer) -> None:
+    server = guarded_libsql_server
+    journal.fails(server.url, DatabaseUnusable, "401 Unauthorized: .*set TURSO_AUTH_TOKEN")
+    journal.fails(server.url, DatabaseUnusable, "401 Unauthorized: .*set TURSO_AUTH_TOKEN", TOKEN)
+    journal.fails(server.url, DatabaseUnusable, "401 Unauthorized: .*set TURSO_AUTH_TOKEN", server.token(expires_in_s=-3600))
+    journal.fails(server.url, DatabaseUnusable, "403 Forbidden: .*Write permission", server.token("ro"))
+    journal.ship(server.url, server.token())
+    assert server.ask("SELECT count(*) FROM messages") == [(MESSAGES,)]
+
+
+def test_a_token_in_the_url_is_used_and_wins(journal: Journal, guarded_libsql_server: LibsqlServer) -> None:
+    server = guarded_libsql_server
+    journal.ship(f"{server.url}?authToken={server.token()}", TOKEN)
+    assert server.ask("SELECT count(*) FROM messages") == [(MESSAGES,)]
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "ümlaut"])
+def test_a_token_that_can_be_none_is_not_sent(token: str, journal: Journal, front: Nginx) -> None:
+    journal.fails(front.url, DatabaseUnusable, "characters that no token has", token)
+    assert front.requests() == []
+
+
+def test_a_token_goes_unencrypted_to_this_machine_only(journal: Journal) -> None:
+    journal.fails("http://192.0.2.1:8080", DatabaseUnusable, "sent unencrypted.*TURSO_HOOKS_ALLOW_UNENCRYPTED_TOKEN", TOKEN)
+    journal.fails("ws://192.0.2.1:8080", DatabaseUnusable, "sent unencrypted.*TURSO_HOOKS_ALLOW_UNENCRYPTED_TOKEN", TOKEN)
+    allowed = open_database(
+        parse_database_url("http://192.0.2.1:8080"), auth_token=TOKEN, allows_unencrypted=True, request_timeout_s=0.05
+    )
+    with pytest.raises(DatabaseUnavailable):
+        allowed.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(
+    status: int, journal: Journal, front: Nginx, nginx: StartNginx, libsql_server: LibsqlServer
+) -> None:
+    elsewhere = nginx(libsql_server.url)
+    front.configure(answer=status, redirect_to=f"{elsewhere.url}/v2/pipeline")
+    journal.fails(front.url, DatabaseUnusable, f"{status} .*redirects to localhost, where no token is sent", TOKEN)
+    assert elsewhere.requests() == []
+
+
+def test_a_blocked_database_is_tried_again(journal: Journal, libsql_server: LibsqlServer) -> None:
+    journal.shipper(libsql_server.url).prepare()
+    libsql_server.block_writes("the month's writes are used up")
+    error = journal.fails(libsql_server.url, DatabaseUnavailable, "month's writes are used up; see the database's plan")
+    assert error.code == "BLOCKED"
+    libsql_server.unblock()
+    journal.ship(libsql_server.url)
+    assert is_whole(libsql_server)
+
+
+def test_what_is_too_large_for_a_proxy_goes_in_smaller_batches(journal: Journal, front: Nginx, libsql_server: LibsqlServer) -> None:
+    front.configure(max_body="40k")  # the schema's largest request is smaller
+    for n in range(MESSAGES, 3 * MESSAGES):
+        journal.add(f"{n} " + "x" * 1000, n)
+    shipper = journal.ship(front.url)
+    assert is_whole(libsql_server, 3 * MESSAGES)
+    refusals = [seen for seen in front.requests() if seen.status == 413]
+    assert 1 <= len(refusals) <= 4
+    assert not shipper.shipped.counts
+
+
+@pytest.mark.parametrize(("content", "limit"), [("x" * 100_000, "40k"), ("x" * 6_000_000, "64m")])
+def test_what_alone_is_too_large_is_cut_and_counted(  # for a proxy's limit on bodies, and for libsql-server's own on values
+    content: str, limit: str, journal: Journal, front: Nginx, libsql_server: LibsqlServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    front.configure(max_body=limit)
+    journal.add(content, 77)
+    journal.add("after", 78)
+    shipper = journal.ship(front.url)
+    assert is_whole(libsql_server, MESSAGES + 2)
+    (kept,) = libsql_server.ask("SELECT content FROM messages WHERE id LIKE '%:77'")[0]
+    assert isinstance(kept, str)
+    assert kept.startswith("xxxx")
+    assert f"of {len(content)} bytes]" in kept[-50:]
+    assert dict(shipper.shipped.counts) == {"cut": 1}
+    assert libsql_server.ask("SELECT reason, count FROM journal_counts") == [("cut", 1)]
+    assert caplog.text.count("larger events are cut") == 1
+
+
+def test_a_server_that_asks_to_be_left_alone_is(journal: Journal, front: Nginx, libsql_server: LibsqlServer) -> None:
+    in_two_minutes = email.utils.format_datetime(datetime.now(timezone.utc) + timedelta(seconds=120), usegmt=True)
+    for header in ("120", in_two_minutes):
+        front.configure(answer=429, retry_after=header)
+        error = journal.fails(front.url, DatabaseUnavailable, "429 Too Many Requests")
+        assert isinstance(error, DatabaseUnavailable)
+        assert error.retry_after_s == pytest.approx(120, abs=5)
+        worker = Worker(journal.shipper(front.url), journal.writer, Counts(), 1)
+        worker._failed(error)
+        assert worker._retry_at - time.monotonic() > 100
+    front.configure()
+    journal.ship(front.url)
+    assert is_whole(libsql_server)
+
+
+def test_retry_after_is_seconds_or_a_date_and_never_more_than_ten_minutes() -> None:
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    given = ["7", "0.5", "-3", "86400", "nan", "soon", "", "Thu, 01 Jan 2026 00:00:30 GMT", "Wed, 31 Dec 2025 23:00:00 GMT", None]
+    assert [retry_after_s(header, now) for header in given] == [7, 0.5, 0, 600, None, None, None, 30, 0, None]
+
+
+@pytest.mark.parametrize("body", ["<html>Please log in</html>", "", "{}", '{"results": []}', '{"results": [{"type": "odd"}, {}]}'])
+def test_an_answer_that_is_no_databases_is_tried_again(
+    body: str, journal: Journal, front: Nginx, libsql_server: LibsqlServer
+) -> None:
+    front.configure(answer=200, body=body)
+    journal.fails(front.url, DatabaseUnavailable, "the answer is not that of a database")
+    front.configure()
+    journal.ship(front.url)
+    assert is_whole(libsql_server)
+
+
+@pytest.mark.parametrize("server", ["libsql_server", "turso_server"])
+def test_a_row_the_server_refuses_is_set_aside_alone(server: str, journal: Journal, request: pytest.FixtureRequest) -> None:
+    real: LibsqlServer | TursoServer = request.getfixturevalue(server)
+    with open_database(parse_database_url(real.url)) as database:
+        prepare_schema(database)
+        database.execute(
+            "CREATE TRIGGER picky BEFORE INSERT ON messages WHEN NEW.content = 'text 7' BEGIN SELECT RAISE(ABORT, 'not this'); END"
+        )
+    journal.ship(real.url)
+    assert real.ask("SELECT count(*) FROM messages") == [(MESSAGES - 1,)]
+    ((number, reason),) = real.ask("SELECT number, reason FROM dead_letters")
+    assert number == 7
+    assert "not this" in str(reason)
+    assert real.ask("SELECT records FROM journal_writers") == [(MESSAGES,)]
+
+
+@pytest.mark.parametrize("server", ["libsql_server", "turso_server"])
+def test_a_batch_that_lands_after_another_shipper_took_over_changes_nothing(
+    server: str, journal: Journal, request: pytest.FixtureRequest
+) -> None:
+    real: LibsqlServer | TursoServer = request.getfixturevalue(server)
+    late = journal.shipper(real.url, batch_events=10)
+    assert late.ship_own()
+    batch = late._batch(late._own, [], late._own.position, {})  # type: ignore[arg-type, union-attr]
+    journal.ship(real.url)
+    assert is_whole(real)
+    from turso_hooks.store import write_batch
+
+    with pytest.raises(PositionMoved):
+        write_batch(late._database, batch, datetime.now(timezone.utc))
+    assert is_whole(real)
+
+
+def test_a_batch_gets_smaller_when_it_takes_long_and_larger_when_it_does_not() -> None:
+    size = BatchSize(1000, 10**6)
+    size.took(4.0, 1000, 800_000)
+    assert (size.records, size.bytes) == (250, 200_000)
+    size.took(0.7, 250, 200_000)
+    assert (size.records, size.bytes) == (250, 200_000)
+    size.took(0.1, 250, 200_000)
+    assert (size.records, size.bytes) == (500, 400_000)
+    size.failed(0.01, 500, 400_000)
+    assert size.records == 500
+    size.failed(30.0, 1, 400_000)
+    assert (size.records, size.bytes) == (1, 13_333)
+    size.was_too_large(13_333)
+    for _ in range(20):
+        size.took(0.1, 1, 100)
+    assert (size.records, size.bytes) == (1000, 6666)
