@@ -25,6 +25,10 @@ _BUSY_S = 1.0
 """How long one attempt waits for another writer's lock; the next attempt waits again."""
 
 
+_EXIT_WORTH_A_WORD_S = 1.0
+"""Who allows less at exit does not expect all to be shipped then. A short process has no other time to be warned in."""
+
+
 @dataclass(frozen=True)
 class FlushResult:
     """What became of what was recorded.
@@ -155,11 +159,9 @@ def close_all() -> None:
     deadline = time.monotonic() + max((pipeline.settings.exit_timeout_s for pipeline in pipelines), default=0.0)
     for pipeline in pipelines:
         result = pipeline.close(min(pipeline.settings.exit_timeout_s, max(deadline - time.monotonic(), 0)))
-        if result.problem:  # a short process had no time to be warned in
-            target = pipeline.folder.target
-            warn_once(
-                f"exit:{target}", "%d records wait in the journal for %s: %s", result.waiting, target, result.problem
-            )
+        if not result.is_complete and pipeline.settings.exit_timeout_s >= _EXIT_WORTH_A_WORD_S:
+            target, problem = pipeline.folder.target, result.problem or "there was no time for more"
+            warn_once(f"exit:{target}", "%d records wait in the journal for %s: %s", result.waiting, target, problem)
 
 
 def _after_fork_in_child() -> None:
