@@ -94,7 +94,14 @@ def test_an_agent_whose_server_fails_in_every_way(
             assert recorder.flush(60).is_complete
     finally:
         recorder.close(5)
-    found.compare("hook call while the server is down, silent, refusing or back, in the worst of these: p50", "server", "no server", "p50", "us", most=2)
+    found.compare(
+        "hook call while the server is down, silent, refusing or back, in the worst of these: p50",
+        "server",
+        "no server",
+        "p50",
+        "us",
+        most=2,
+    )
     found.compare("the same: p99", "server", "no server", "p99", "us", most=2)
     logged = next(numbers)
     rows = libsql_server.ask("SELECT count(*), count(DISTINCT content), count(DISTINCT sequence) FROM messages")

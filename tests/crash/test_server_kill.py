@@ -34,7 +34,9 @@ class Load(threading.Thread):
     def run(self) -> None:
         due = time.monotonic()
         while not self._ending.wait(max(due - time.monotonic(), 0)):
-            self._hook.message_added(event=MessageAdded(session_id=f"s{self.logged % 7}", role="user", content=str(self.logged)))
+            self._hook.message_added(
+                event=MessageAdded(session_id=f"s{self.logged % 7}", role="user", content=str(self.logged))
+            )
             self.logged += 1
             due += self._pause_s
 
@@ -53,7 +55,9 @@ def recorder_for(tmp_path: Path) -> Callable[..., Recorder]:
 
 
 def everything_once(server: Server, logged: int) -> None:
-    counted = server.ask("SELECT count(*), count(DISTINCT content), count(DISTINCT session_id || ':' || sequence) FROM messages")
+    counted = server.ask(
+        "SELECT count(*), count(DISTINCT content), count(DISTINCT session_id || ':' || sequence) FROM messages"
+    )
     assert counted == [(logged, logged, logged)]
     assert server.ask("SELECT sum(records), sum(next_number) FROM journal_writers") == [(logged, logged)]
     assert server.ask("SELECT count(*) FROM dead_letters") == [(0,)]

@@ -64,6 +64,11 @@ def test_each_way_to_write_a_server_is_one_database(url: str, name: str, reached
     assert target_of_name(target.name) == target
 
 
+def test_a_name_that_is_no_url_is_a_database_of_which_only_the_name_is_known() -> None:
+    target = target_of_name("unknown:0123")
+    assert (target.name, target.path, target.server) == ("unknown:0123", None, None)
+
+
 @pytest.mark.parametrize(
     ("host", "is_here"),
     [

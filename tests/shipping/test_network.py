@@ -53,7 +53,9 @@ class Journal:
             pass
         return shipper
 
-    def fails(self, url: str, kind: type[DatabaseError], words: str, token: str | None = None, timeout_s: float = 5.0) -> DatabaseError:
+    def fails(
+        self, url: str, kind: type[DatabaseError], words: str, token: str | None = None, timeout_s: float = 5.0
+    ) -> DatabaseError:
         with pytest.raises(kind, match=words) as caught:
             self.ship(url, token, timeout_s)
         assert TOKEN not in repr(caught.value) + str(caught.value)
@@ -216,7 +218,9 @@ def test_an_answer_that_is_an_error_keeps_everything(
     assert is_whole(libsql_server)
 
 
-def test_a_wrong_token_names_the_variable_and_not_the_token(journal: Journal, front: Nginx, libsql_server: LibsqlServer) -> None:
+def test_a_wrong_token_names_the_variable_and_not_the_token(
+    journal: Journal, front: Nginx, libsql_server: LibsqlServer
+) -> None:
     front.configure(token="the right one".replace(" ", "-"))
     journal.fails(front.url, DatabaseUnusable, "401 Unauthorized.*set TURSO_AUTH_TOKEN", TOKEN)
     journal.fails(front.url, DatabaseUnusable, "401 Unauthorized.*set TURSO_AUTH_TOKEN")
@@ -276,7 +280,9 @@ def test_a_blocked_database_is_tried_again(journal: Journal, libsql_server: Libs
     assert is_whole(libsql_server)
 
 
-def test_what_is_too_large_for_a_proxy_goes_in_smaller_batches(journal: Journal, front: Nginx, libsql_server: LibsqlServer) -> None:
+def test_what_is_too_large_for_a_proxy_goes_in_smaller_batches(
+    journal: Journal, front: Nginx, libsql_server: LibsqlServer
+) -> None:
     front.configure(max_body="40k")  # the schema's largest request is smaller
     for n in range(MESSAGES, 3 * MESSAGES):
         journal.add(f"{n} " + "x" * 1000, n)
@@ -322,11 +328,24 @@ def test_a_server_that_asks_to_be_left_alone_is(journal: Journal, front: Nginx, 
 
 def test_retry_after_is_seconds_or_a_date_and_never_more_than_ten_minutes() -> None:
     now = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    given = ["7", "0.5", "-3", "86400", "nan", "soon", "", "Thu, 01 Jan 2026 00:00:30 GMT", "Wed, 31 Dec 2025 23:00:00 GMT", None]
+    given = [
+        "7",
+        "0.5",
+        "-3",
+        "86400",
+        "nan",
+        "soon",
+        "",
+        "Thu, 01 Jan 2026 00:00:30 GMT",
+        "Wed, 31 Dec 2025 23:00:00 GMT",
+        None,
+    ]
     assert [retry_after_s(header, now) for header in given] == [7, 0.5, 0, 600, None, None, None, 30, 0, None]
 
 
-@pytest.mark.parametrize("body", ["<html>Please log in</html>", "", "{}", '{"results": []}', '{"results": [{"type": "odd"}, {}]}'])
+@pytest.mark.parametrize(
+    "body", ["<html>Please log in</html>", "", "{}", '{"results": []}', '{"results": [{"type": "odd"}, {}]}']
+)
 def test_an_answer_that_is_no_databases_is_tried_again(
     body: str, journal: Journal, front: Nginx, libsql_server: LibsqlServer
 ) -> None:

@@ -16,6 +16,7 @@ _FAILED, _WRONG_USAGE = 1, 2
 
 _COMMANDS = {
     "demo": ("demo", "Run a small scripted agent and show what was kept of it."),
+    "doctor": ("doctor", "Try the database step by step, and say what is wrong and what to do."),
     "drain": ("draining", "Ship what waits in the journal."),
     "import": ("importing", "Import conversations from files of other programs."),
     "journal": ("journal", "Look into the journal, and see to dead letters."),

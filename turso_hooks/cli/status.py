@@ -82,6 +82,8 @@ def _obstacle(target: DatabaseTarget, settings: Settings) -> str | None:
     if target.path is not None:
         is_there = os.path.exists(target.path)  # noqa: PTH110  # Path.exists raises where it may not look
         return None if is_there else "the file is not there"
+    if target.server is None:
+        return "which database it is, is not known"
     # The token belongs to the server that is named with it, and goes to no other.
     return None if settings.database_url else f"a server is asked when it is named: --db {target.name}"
 

@@ -59,7 +59,7 @@ class Server:
 class DatabaseTarget:
     """A database: `name` is its canonical URL without secrets, one for each database.
 
-    `path` is set if it is a file, else `server`; `auth_token` is that of the URL, and not shown.
+    `path` is set if it is a file, `server` if it is one; `auth_token` is that of the URL, and not shown.
     """
 
     name: str
@@ -81,9 +81,14 @@ def parse_database_url(url: str) -> DatabaseTarget:
 
 
 def target_of_name(name: str) -> DatabaseTarget:
-    """The database that has this `DatabaseTarget.name`."""
+    """The database that has this `DatabaseTarget.name`; one of which only the name is known, if it cannot be read as a URL."""
     scheme, _, path = name.partition(":")
-    return DatabaseTarget(name, Path(path)) if scheme == "file" else parse_database_url(name)
+    if scheme == "file":
+        return DatabaseTarget(name, Path(path))
+    try:
+        return parse_database_url(name)
+    except SettingsError:
+        return DatabaseTarget(name)
 
 
 def _file_target(url: str, rest: str) -> DatabaseTarget:

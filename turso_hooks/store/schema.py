@@ -39,7 +39,7 @@ def schema_version(database: Database, operation: str = "read the schema version
 def prepare_schema(database: Database) -> list[int]:
     """Apply what is missing; returns the versions applied here. Raises `DatabaseError`."""
     applied: list[int] = []
-    while missing := pending(_our_version(database)):
+    while missing := pending(our_version(database)):
         migration = missing[0]
         try:
             statements = [Statement(sql) for sql in statements_of(migration)]
@@ -70,7 +70,7 @@ def foreign_tables(name: str, problem: str, operation: str = _OPERATION) -> Data
     return DatabaseUnusable(operation, name, f"another program's tables are in it: {problem}", "name another database")
 
 
-def _our_version(database: Database) -> int:
+def our_version(database: Database) -> int:
     """The schema version, if it is one of ours: other programs have a table of that name too, with their versions."""
     version = schema_version(database)
     if version:

@@ -1,0 +1,164 @@
+"""The steps on the way to a server: address, TLS, token, protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import TypeVar
+
+from turso_hooks.cli.checks.steps import Check, Step, failed_with, joined
+from turso_hooks.cli.text import when
+from turso_hooks.drivers import Database, DatabaseTarget
+from turso_hooks.drivers.access import Access, access_to
+from turso_hooks.drivers.faults import Operation, failed_request
+from turso_hooks.drivers.probing import claims_of, encryption_of, knows_authorities, reach, software_of
+from turso_hooks.drivers.urls import Server
+from turso_hooks.errors import DatabaseError, DatabaseUnusable
+from turso_hooks.settings import Settings
+
+_T = TypeVar("_T")
+
+_DAY_S = 86_400.0
+_LAST_PART = 0.1
+"""Renewing a certificate is begun with a third of its time left: what gets so far is not renewed by itself."""
+
+_NEW_TOKEN = "turso db tokens create NAME"  # noqa: S105  # how to make one
+
+
+def server_checks(target: DatabaseTarget, server: Server, settings: Settings, database: Database) -> list[Check]:
+    """The checks of the way to a server, up to its answering."""
+    patience_s = settings.request_timeout_s
+    access = access_to(target, settings.auth_token, allows_unencrypted=settings.allow_unencrypted_token)
+    answer = _Answer(database)
+    return [
+        Check("address", lambda: address_step(target.name, server, patience_s)),
+        Check("tls", lambda: tls_step(target.name, server, patience_s), ("address",)),
+        Check("token", lambda: token_step(access, target, answer), ("tls",)),
+        Check("protocol", lambda: protocol_step(server, answer, patience_s), ("token",)),
+    ]
+
+
+class _Answer:
+    """What the first request came to, which two steps look at."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._error: DatabaseError | None = None
+        self._is_asked = False
+
+    def error(self) -> DatabaseError | None:
+        """Why the server did not carry it out; None if it did."""
+        if not self._is_asked:
+            try:
+                self._database.look("SELECT 1", operation="ask for anything")
+            except DatabaseError as error:
+                self._error = error
+            self._is_asked = True
+        return self._error
+
+
+def address_step(name: str, server: Server, timeout_s: float) -> Step:
+    """Whether the name resolves, and something listens."""
+    reached = _reaching(name, timeout_s, lambda: reach(server, timeout_s))
+    before = f", after {' and '.join(reached.refusing)} did not" if reached.refusing else ""
+    return Step("address", "ok", f"{reached.address} takes connections, in {reached.connect_ms:.1f} ms{before}")
+
+
+def tls_step(name: str, server: Server, timeout_s: float, now: datetime | None = None) -> Step:
+    """Whether what is sent is encrypted, and with whom."""
+    if not server.is_encrypted:
+        return _unencrypted(server)
+    try:
+        found = _reaching(name, timeout_s, lambda: encryption_of(server, timeout_s))
+    except DatabaseUnusable as error:
+        if "certificate" in error.problem and not knows_authorities():
+            error.remedy = "install the package ca-certificates: this machine knows no authorities at all"
+        return failed_with("tls", error)
+    left = found.ends_at - (now or datetime.now(timezone.utc))
+    said = f"{found.version}, certificate by {found.issuer}, good for {left.total_seconds() / _DAY_S:.0f} more days"
+    if left < (found.ends_at - found.begins_at) * _LAST_PART:
+        return Step("tls", "warning", said, "renew the server's certificate before it ends")
+    return Step("tls", "ok", said)
+
+
+def _unencrypted(server: Server) -> Step:
+    said = f"not encrypted, by {server.scheme}:"
+    if server.is_here:
+        return Step("tls", "ok", f"{said}, within this machine")
+    scheme = "https" if server.scheme == "http" else "wss"
+    return Step(
+        "tls", "warning", f"{said}: whoever is on the way can read the conversations",
+        f"if the server can TLS, write {scheme}:// in TURSO_DATABASE_URL",
+    )  # fmt: skip
+
+
+def token_step(access: Access, target: DatabaseTarget, answer: _Answer) -> Step:
+    """Whether a token is there, may be sent, and is taken."""
+    access.check(Operation("send the token", target.name))
+    error = answer.error()
+    if error is not None and is_about_token(error):
+        expired = _claimed(access.token) if access.token else ["none is set"]
+        return Step("token", "failed", "; ".join([*expired, error.problem]), _remedy(target))
+    findings = [Step("token", "ok", "; ".join(_claimed(access.token)) or "none is set")]
+    if error is not None:
+        findings = [Step("token", "skipped", f"{findings[0].found}; no answer by which to judge it")]
+    elif access.token is None:
+        findings = [Step("token", "ok", "none is set, and none is asked for")]
+    else:
+        findings.append(Step("token", "ok", "it was sent, and not refused"))
+    return joined("token", [*findings, *_doubts(access, target)])
+
+
+def is_about_token(error: DatabaseError) -> bool:
+    """Whether a server refuses because of who asks."""
+    said = error.problem.lower()
+    return said.startswith(("the server answered 401", "the server answered 403")) or "jwt" in said or "unauthorized" in said
+
+
+def _claimed(token: str | None) -> list[str]:
+    """What a token says of itself, for people."""
+    if token is None:
+        return []
+    access, expires_at = claims_of(token)
+    said = {"ro": ["it is for reading only"], "rw": ["it is for reading and writing"]}.get(access or "", [])
+    if expires_at is not None:
+        is_over = expires_at <= datetime.now(timezone.utc)
+        said.append(f"{'expired on' if is_over else 'it expires on'} {when(expires_at)}")
+    return said or ["one is set"]
+
+
+def _doubts(access: Access, target: DatabaseTarget) -> list[Step]:
+    if access.token is None:
+        return []
+    claims = claims_of(access.token)
+    doubts = []
+    if claims.access == "ro":
+        doubts.append(Step("token", "warning", "", _remedy(target)))
+    elif claims.expires_at is not None and (claims.expires_at - datetime.now(timezone.utc)).total_seconds() < _DAY_S:
+        doubts.append(Step("token", "warning", "", f"make one that lasts longer: {_NEW_TOKEN}"))
+    if not (access.server.is_encrypted or access.server.is_here):
+        doubts.append(Step("token", "warning", "it is sent unencrypted, as TURSO_HOOKS_ALLOW_UNENCRYPTED_TOKEN says"))
+    return doubts
+
+
+def _remedy(target: DatabaseTarget) -> str:
+    where = "the authToken of the URL" if target.auth_token else "TURSO_AUTH_TOKEN"
+    return f"set {where} to a token that may write to this database: {_NEW_TOKEN}"
+
+
+def protocol_step(server: Server, answer: _Answer, timeout_s: float) -> Step:
+    """Whether a database answers, and which software that is."""
+    error = answer.error()
+    if error is not None:
+        return failed_with("protocol", error)
+    way = "SQL over HTTP" if server.scheme in {"http", "https"} else "SQL over a WebSocket"
+    software = software_of(server, timeout_s)
+    who = f"it calls itself {software}" if software else "it does not say what it is, as Turso's own server does not"
+    return Step("protocol", "ok", f"{way} is answered; {who}")
+
+
+def _reaching(name: str, timeout_s: float, work: Callable[[], _T]) -> _T:
+    try:
+        return work()
+    except OSError as error:
+        raise failed_request(Operation("reach the server", name), error, timeout_s) from error
