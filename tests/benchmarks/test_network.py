@@ -1,4 +1,4 @@
-"""What the agent's thread notices of a server that is down, silent, refusing, and back: nothing, beside one without any server."""
+"""What the agent's thread notices of a server that is down, silent, refusing, and back, beside a journal without any server."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving.servers import LibsqlServer, Nginx
 
+from serving.servers import LibsqlServer, Nginx
 from turso_hooks import MessageAdded
 from turso_hooks.manager import build_plugin_manager
 from turso_hooks.plugin import Recorder

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from serving.proxy import Proxy
-from serving.servers import LibsqlServer, Nginx, TursoServer
+from serving.servers import LibsqlServer, Nginx
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Child = Callable[..., subprocess.Popen[str]]
@@ -59,6 +60,43 @@ def test_every_command_works_on_a_server_as_on_a_file(url: str, run: Run, child:
     assert (state["waiting_records"], state["unread"], state["problem"], state["target"]) == (0, None, None, url)
     assert state["shipped_records"] > 30
     assert "there are no dead letters" in run("journal", "dead-letters", **environment).stderr
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import asyncio; asyncio.run(agent(asyncio.sleep))",
+        "import trio; trio.run(agent, trio.sleep)",
+        "import threading; threading.Thread(target=log_all).start()",
+        "import signal; signal.signal(signal.SIGUSR1, lambda *_: log_all()); signal.raise_signal(signal.SIGUSR1)",
+    ],
+)
+def test_programs_of_every_kind_log_to_a_server_and_exit_as_they_like(
+    program: str, libsql_server: LibsqlServer, child: Child
+) -> None:
+    code = """
+        import sys
+        import turso_hooks
+
+        hook = turso_hooks.get_plugin_manager().hook
+
+        def log(n):
+            hook.message_added(event=turso_hooks.MessageAdded(session_id="s", role="user", content=str(n)))
+
+        def log_all():
+            for n in range(20):
+                log(n)
+
+        async def agent(sleep):
+            for n in range(20):
+                log(n)
+                await sleep(0)
+
+        exec(sys.argv[1])
+    """
+    said = child(code, program, TURSO_DATABASE_URL=libsql_server.url).communicate(timeout=30)
+    assert said == ("", "")
+    assert libsql_server.ask("SELECT count(*), count(DISTINCT content) FROM messages") == [(20, 20)]
 
 
 def test_a_dead_letter_on_a_server_is_put_back(libsql_server: LibsqlServer, run: Run, child: Child) -> None:

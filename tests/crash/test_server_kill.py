@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from serving.proxy import Proxy
 from serving.servers import LibsqlServer, TursoServer
-
 from turso_hooks import MessageAdded
 from turso_hooks.manager import build_plugin_manager
 from turso_hooks.plugin import Recorder

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from serving.proxy import Proxy
 from serving.servers import LibsqlServer, Nginx, TursoServer
-
 from turso_hooks.drivers import Database, open_database, parse_database_url
 from turso_hooks.errors import DatabaseUnavailable
 

@@ -23,8 +23,8 @@ _WIDTH = len("round trip")
 def doctor_command(context: click.Context, database_url: str | None, as_json: bool) -> None:
     """Try the database step by step, and say of each step what is wrong and what to do.
 
-    Nothing that stays is changed: the schema is not brought up to date, and the row that is written is removed again. Exits with
-    1 if a step failed; warnings are no failure.
+    Nothing that stays is changed: the schema is not brought up to date, and the row that is written is removed again.
+    Exits with 1 if a step failed; warnings are no failure.
     """
     diagnosis = diagnose(os.environ, database_url)
     if as_json:

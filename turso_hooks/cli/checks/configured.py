@@ -44,13 +44,16 @@ def configured(environment: Mapping[str, str], database_url: str | None) -> Conf
 
 def _wrong(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables whose values cannot be used, and why."""
-    wrong = {}
-    for variable in _VARIABLES:
-        try:
-            load_settings({variable: environment.get(variable, "")})
-        except SettingsError as error:
-            wrong[variable] = str(error)
-    return wrong
+    problems = {variable: _problem(variable, environment.get(variable, "")) for variable in _VARIABLES}
+    return {variable: problem for variable, problem in problems.items() if problem}
+
+
+def _problem(variable: str, value: str) -> str:
+    try:
+        load_settings({variable: value})
+    except SettingsError as error:
+        return str(error)
+    return ""
 
 
 def _named(settings: Settings, *, is_given: bool) -> tuple[DatabaseTarget | None, Step]:

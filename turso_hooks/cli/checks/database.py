@@ -22,6 +22,12 @@ _COUNTS_VERSION = next(
     migration.version for migration in MIGRATIONS if any("CREATE TABLE journal_counts" in sql for sql in migration.statements)
 )
 
+_ROW = (
+    "INSERT INTO journal_counts (writer_id, reason, count) VALUES ('{mark}', 'doctor', 1)",
+    "DELETE FROM journal_counts WHERE writer_id = '{mark}'",
+)
+_TABLE = ("CREATE TABLE {mark} (number INTEGER)", "INSERT INTO {mark} VALUES (1)", "DROP TABLE {mark}")
+
 Write = Callable[[list[str]], None]
 """Runs statements in one transaction."""
 
@@ -43,13 +49,17 @@ def schema_step(database: Database) -> Step:
 def _check_original_tables(database: Database) -> None:
     """Raise `DatabaseUnusable` if a table of the original's names is there, and is another's."""
     for sql in ORIGINAL_COLUMNS:
-        try:
-            database.look(sql, operation="read the schema")
-        except DatabaseUnusable as error:
-            if "no such column" in error.problem.lower():
-                raise foreign_tables(database.name, error.problem) from error
-            if not is_table_missing(error.problem):
-                raise
+        _check_columns(database, sql)
+
+
+def _check_columns(database: Database, sql: str) -> None:
+    try:
+        database.look(sql, operation="read the schema")
+    except DatabaseUnusable as error:
+        if "no such column" in error.problem.lower():
+            raise foreign_tables(database.name, error.problem) from error
+        if not is_table_missing(error.problem):
+            raise
 
 
 def _check_way_is_free(database: Database, version: int) -> None:
@@ -65,14 +75,9 @@ def write_step(database: Database, write: Write) -> Step:
     version = schema_version(database)
     mark = f"turso_hooks_doctor_{os.urandom(8).hex()}"
     if version >= _COUNTS_VERSION:
-        write(
-            [
-                f"INSERT INTO journal_counts (writer_id, reason, count) VALUES ('{mark}', 'doctor', 1)",
-                f"DELETE FROM journal_counts WHERE writer_id = '{mark}'",
-            ]
-        )
+        write([sql.format(mark=mark) for sql in _ROW])
         return Step("write", "ok", "a row was written and removed, in one transaction")
-    write([f"CREATE TABLE {mark} (number INTEGER)", f"INSERT INTO {mark} VALUES (1)", f"DROP TABLE {mark}"])
+    write([sql.format(mark=mark) for sql in _TABLE])
     return Step("write", "ok", "a table was made and removed, in one transaction")
 
 

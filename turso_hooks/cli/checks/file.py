@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -61,12 +60,14 @@ def _to_be_made(path: Path) -> Step:
 def _obstacle_to_wal(folder: Path) -> Step | None:
     """What keeps a database in `folder` from using WAL: tried with one of its own, which goes again."""
     try:
-        with tempfile.TemporaryDirectory(prefix=".turso-hooks-doctor-", dir=folder) as scratch:
-            with EmbeddedDatabase(Path(scratch) / "try.db") as tried:
-                tried.execute("CREATE TABLE t (n INTEGER)", operation="try WAL")
-    except (OSError, sqlite3.Error) as error:
-        said = getattr(error, "strerror", None) or str(error)
-        return Step("file", "failed", f"files cannot be made in {folder} ({said})", f"chmod u+rwx {shlex.quote(str(folder))}")
+        with (
+            tempfile.TemporaryDirectory(prefix=".turso-hooks-doctor-", dir=folder) as scratch,
+            EmbeddedDatabase(Path(scratch) / "try.db") as tried,
+        ):
+            tried.execute("CREATE TABLE t (n INTEGER)", operation="try WAL")
+    except OSError as error:
+        said = f"no files can be made in {folder} ({error.strerror or error})"
+        return Step("file", "failed", said, f"make it writable: chmod u+rwx {shlex.quote(str(folder))}")
     return None
 
 

@@ -64,7 +64,7 @@ def _opened(settings: Settings, target: DatabaseTarget) -> Database:
 def _database_checks(target: DatabaseTarget, settings: Settings, database: Database) -> list[Check]:
     if target.path is not None:
         return _file_checks(target.path, target, settings, database)
-    assert target.server is not None  # noqa: S101  # a target is one or the other
+    assert target.server is not None  # a target is one or the other
     return _server_checks(target.server, target, settings, database)
 
 
