@@ -24,6 +24,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 Rows = Callable[..., list[tuple[object, ...]]]
 COMMANDS = (
     "demo",
+    "doctor",
     "drain",
     "import",
     "import openai-chat",

@@ -43,7 +43,7 @@ def _is_healthy(steps: Sequence[Step]) -> bool:
 
 def _entry(step: Step) -> dict[str, Any]:
     entry: dict[str, Any] = {"step": step.name, "outcome": step.outcome, "found": step.found, "remedy": step.remedy}
-    return entry if step.ms is None else {**entry, "ms": round(step.ms, 1)}
+    return entry if step.ms is None else {**entry, "ms": round(step.ms, 3)}
 
 
 def _shown(steps: Iterator[Step]) -> Iterator[Step]:

@@ -174,10 +174,12 @@ def _meaning_of_failure(error: BaseException, timeout_s: float) -> tuple[type[Da
 def _meaning_of_tls(error: Any) -> tuple[type[DatabaseError], str, str]:
     verify_message = getattr(error, "verify_message", None)
     if verify_message:
-        problem = f"its certificate is not to be trusted ({verify_message})"
-        return DatabaseUnusable, problem, "if it is your own server, name its authority's certificate in SSL_CERT_FILE"
+        remedy = "if it is your own server, name its authority's certificate in SSL_CERT_FILE"
+        if "expired" in verify_message or "not yet valid" in verify_message:
+            remedy = "renew it, or set this machine's clock"
+        return DatabaseUnusable, f"its certificate is not to be trusted ({verify_message})", remedy
     if error.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:  # one thing, in two versions of OpenSSL
-        return DatabaseUnusable, "it does not speak TLS", "if it shall not, write http:// in TURSO_DATABASE_URL"
+        return DatabaseUnusable, "it does not speak TLS", "if it shall not, write http:// (or ws://) in TURSO_DATABASE_URL"
     return DatabaseUnavailable, f"TLS failed ({error.reason or 'broken off'})", ""
 
 

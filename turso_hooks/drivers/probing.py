@@ -75,7 +75,7 @@ def encryption_of(server: Server, timeout_s: float) -> Encryption:
 def knows_authorities() -> bool:
     """Whether this machine has any certificates of authorities at all; small containers have none."""
     paths = ssl.get_default_verify_paths()
-    return paths.cafile is not None or paths.capath is not None
+    return bool(paths.cafile or paths.capath)
 
 
 def software_of(server: Server, timeout_s: float) -> str | None:
@@ -93,7 +93,7 @@ def claims_of(token: str) -> Claims:
         said = msgspec.json.decode(urlsafe_b64decode(middle + "=" * (-len(middle) % 4)), type=dict[str, Any])
         expires = said.get("exp")
         expires_at = datetime.fromtimestamp(expires, timezone.utc) if isinstance(expires, (int, float)) else None
-    except (IndexError, ValueError, OverflowError, OSError):  # no JWT; or a time that no calendar has
+    except (IndexError, ValueError, msgspec.DecodeError, OverflowError, OSError):  # no JWT; or a time that no calendar has
         return Claims()
     access = said.get("a")
     return Claims(access if isinstance(access, str) else None, expires_at)

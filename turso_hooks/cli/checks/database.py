@@ -106,5 +106,9 @@ def round_trip_step(database: Database, patience_s: float) -> Step:
         database.look("SELECT 1", operation="measure a round trip")
         took.append((time.monotonic() - began) * 1000)
     middle = median(took)
-    numbers = f"median {middle:.1f} ms, {min(took):.1f} to {max(took):.1f} ms"
+    numbers = f"median {_shown_ms(middle)} ms, {_shown_ms(min(took))} to {_shown_ms(max(took))} ms"
     return Step("round trip", "ok", f"{numbers}, of {plural(len(took), 'request')}", ms=middle)
+
+
+def _shown_ms(ms: float) -> str:
+    return f"{ms:.1f}" if ms >= 1 else f"{ms:.2f}"

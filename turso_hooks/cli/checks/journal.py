@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import stat
@@ -48,13 +49,13 @@ def _unusable(path: Path) -> Step | None:
         with tempfile.TemporaryFile(dir=nearest):  # it has no name, or loses it at once
             return None
     except OSError as error:
-        remedy = f"make {shlex.quote(str(nearest))} writable, or {elsewhere}"
+        remedy = f"make {shlex.quote(str(nearest))} a folder to which you may write, or {elsewhere}"
         return _finding("failed", f"{path} takes no files ({error.strerror or error})", remedy)
 
 
 def _nearest(path: Path) -> Path:
     """The path itself or what there is of the way to it."""
-    return next((one for one in (path, *path.parents) if one.exists()), Path("/"))
+    return next(one for one in (path, *path.parents) if os.path.lexists(one))
 
 
 def _place(path: Path) -> Step:

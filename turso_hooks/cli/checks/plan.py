@@ -18,7 +18,7 @@ from turso_hooks.cli.checks.database import (
 from turso_hooks.cli.checks.file import file_step, is_there
 from turso_hooks.cli.checks.journal import journal_step
 from turso_hooks.cli.checks.secrets import hiding
-from turso_hooks.cli.checks.server import server_checks
+from turso_hooks.cli.checks.server import allowed, server_checks
 from turso_hooks.cli.checks.steps import Check, Step, run_checks
 from turso_hooks.drivers import Database, DatabaseTarget
 from turso_hooks.drivers.urls import Server
@@ -69,10 +69,15 @@ def _database_checks(target: DatabaseTarget, settings: Settings, database: Datab
 
 
 def _server_checks(server: Server, target: DatabaseTarget, settings: Settings, database: Database) -> list[Check]:
+    token = target.auth_token or settings.auth_token
+
+    def write() -> Step:
+        return allowed(target, token, lambda: write_step(database, in_transaction(database)))
+
     return [
         *server_checks(target, server, settings, database),
         Check("schema", lambda: schema_step(database), ("protocol",)),
-        Check("write", lambda: write_step(database, in_transaction(database)), ("schema",)),
+        Check("write", write, ("schema",)),
         Check("round trip", lambda: round_trip_step(database, settings.request_timeout_s), ("protocol",)),
     ]
 

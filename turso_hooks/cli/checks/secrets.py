@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 _TOKEN = re.compile(r"\beyJ[\w-]{4,}(\.[\w-]*)*")
 """Base64 of a JSON object, which is how a JWT begins."""
@@ -31,8 +31,8 @@ def _secrets_of(url: str) -> Iterator[str]:
     """What may be secret in a URL, also in one that cannot be read: the user, the query, the fragment."""
     head, _, fragment = url.partition("#")
     head, _, query = head.partition("?")
-    user = head.rpartition("@")[0].rpartition("/")[2]
+    user = head.partition("//")[2].partition("/")[0].rpartition("@")[0]
     yield from (query, fragment, user, user.partition(":")[2])
-    for text in (query, fragment):
-        for _, value in parse_qsl(text):
-            yield from (value, unquote(value))
+    for pair in f"{query}&{fragment}".split("&"):
+        value = pair.partition("=")[2]
+        yield from (value, unquote(value))

@@ -24,12 +24,16 @@ _LAST_PART = 0.1
 
 _NEW_TOKEN = "turso db tokens create NAME"  # noqa: S105  # how to make one
 
+_REFUSED_BY_STATUS = ("the server answered 401", "the server answered 403")
+_REFUSED_IN_WORDS = ("jwt", "unauthorized", "authentication failed", "authorization forbidden")
+"""Of libsql-server, which has no status over a WebSocket."""
+
 
 def server_checks(target: DatabaseTarget, server: Server, settings: Settings, database: Database) -> list[Check]:
     """The checks of the way to a server, up to its answering."""
     patience_s = settings.request_timeout_s
     access = access_to(target, settings.auth_token, allows_unencrypted=settings.allow_unencrypted_token)
-    answer = _Answer(database)
+    answer = Answer(database)
     return [
         Check("address", lambda: address_step(target.name, server, patience_s)),
         Check("tls", lambda: tls_step(target.name, server, patience_s), ("address",)),
@@ -38,7 +42,7 @@ def server_checks(target: DatabaseTarget, server: Server, settings: Settings, da
     ]
 
 
-class _Answer:
+class Answer:
     """What the first request came to, which two steps look at."""
 
     def __init__(self, database: Database) -> None:
@@ -92,7 +96,7 @@ def _unencrypted(server: Server) -> Step:
     )  # fmt: skip
 
 
-def token_step(access: Access, target: DatabaseTarget, answer: _Answer) -> Step:
+def token_step(access: Access, target: DatabaseTarget, answer: Answer) -> Step:
     """Whether a token is there, may be sent, and is taken."""
     access.check(Operation("send the token", target.name))
     error = answer.error()
@@ -112,7 +116,7 @@ def token_step(access: Access, target: DatabaseTarget, answer: _Answer) -> Step:
 def is_about_token(error: DatabaseError) -> bool:
     """Whether a server refuses because of who asks."""
     said = error.problem.lower()
-    return said.startswith(("the server answered 401", "the server answered 403")) or "jwt" in said or "unauthorized" in said
+    return said.startswith(_REFUSED_BY_STATUS) or any(words in said for words in _REFUSED_IN_WORDS)
 
 
 def _claimed(token: str | None) -> list[str]:
@@ -146,7 +150,17 @@ def _remedy(target: DatabaseTarget) -> str:
     return f"set {where} to a token that may write to this database: {_NEW_TOKEN}"
 
 
-def protocol_step(server: Server, answer: _Answer, timeout_s: float) -> Step:
+def allowed(target: DatabaseTarget, token: str | None, step: Callable[[], Step]) -> Step:
+    """A step that writes; where the token is for reading only, it says so."""
+    try:
+        return step()
+    except DatabaseError as error:
+        if not is_about_token(error) and claims_of(token or "").access != "ro":  # over a WebSocket, it is just closed
+            raise
+        return Step("write", "failed", f"the token does not allow writing: {error.problem}", _remedy(target))
+
+
+def protocol_step(server: Server, answer: Answer, timeout_s: float) -> Step:
     """Whether a database answers, and which software that is."""
     error = answer.error()
     if error is not None:

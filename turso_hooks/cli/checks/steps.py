@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -72,8 +73,11 @@ def _run(check: Check) -> Step:
         step = check.run()
     except DatabaseError as error:
         step = failed_with(check.name, error)
+    except OSError as error:
+        remedy = f"see to its rights: ls -ld {shlex.quote(str(error.filename))}" if error.filename else "look at the machine"
+        step = Step(check.name, "failed", describe(error), remedy)
     except Exception as error:  # noqa: BLE001  # whatever it is, the other steps are the more wanted
-        step = Step(check.name, "failed", describe(error), "if that is no fault of the machine's, report it as a bug")
+        step = Step(check.name, "failed", describe(error), "report it as a bug of turso-hooks")
     has_ms = step.ms is not None or step.outcome == "skipped"
     return step if has_ms else replace(step, ms=(time.monotonic() - began) * 1000)
 
