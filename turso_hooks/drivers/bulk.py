@@ -29,6 +29,17 @@ def json_text(value: Any) -> bytes:
         raise ValueNotSendable(f"text with lone surrogates cannot be sent: {error}") from None
 
 
+def checked(arguments: Sequence[Any]) -> Sequence[Any]:
+    """The arguments. Raises `ValueNotSendable` for text that is no Unicode, over which a server may close the connection."""
+    for value in arguments:
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise ValueNotSendable(f"text with lone surrogates cannot be sent: {error}") from None
+    return arguments
+
+
 def few_statements(statements: Iterable[Statement]) -> Iterator[tuple[str, Sequence[Any]]]:
     """SQL and arguments, as few as possible, in the order of the rows. Raises `ValueNotSendable`."""
     for statement in statements:

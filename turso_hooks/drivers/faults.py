@@ -9,7 +9,8 @@ Importing this costs nothing worth naming: the agent's thread does it. What is d
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -17,9 +18,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from turso_hooks.drivers.hrana import Refusal
+from turso_hooks.drivers.bulk import ValueNotSendable
+from turso_hooks.drivers.hrana import AnswerUnreadable, Refusal
 from turso_hooks.drivers.meanings import meaning_of
-from turso_hooks.errors import DatabaseError, DatabaseUnavailable, DatabaseUnusable, RequestTooLarge
+from turso_hooks.errors import DatabaseError, DatabaseUnavailable, DatabaseUnusable, RequestTooLarge, RowRefused
 
 _LONGEST_S = 600.0
 """The longest a server is left alone because it asked for that; who asks for a day may be wrong, or restarted by then."""
@@ -47,6 +49,20 @@ class Operation(NamedTuple):
 
     name: str
     target: str
+
+
+@contextmanager
+def messages_understood(operation: Operation) -> Iterator[None]:
+    """Raise the error that it means, where writing a request or reading an answer fails."""
+    try:
+        yield
+    except ValueNotSendable as error:
+        raise RowRefused(operation.name, operation.target, str(error)) from error
+    except Refusal as refusal:
+        raise refused_step(operation, refusal) from refusal
+    except AnswerUnreadable as error:
+        problem = f"the answer is not that of a database: {error}"  # a proxy's page, a portal, or half an answer
+        raise DatabaseUnavailable(operation.name, operation.target, problem, _ADDRESS_REMEDY) from error
 
 
 def refused_step(operation: Operation, refusal: Refusal) -> DatabaseError:
@@ -133,10 +149,23 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
     return min(max(seconds, 0.0), _LONGEST_S) if math.isfinite(seconds) else None
 
 
-def unreadable_answer(operation: Operation, problem: str) -> DatabaseError:
-    """What a body means that is not of the protocol: a proxy's page, a portal, or half an answer."""
-    problem = f"the answer is not that of a database: {problem}"
-    return DatabaseUnavailable(operation.name, operation.target, problem, _ADDRESS_REMEDY)
+def no_transactions(operation: Operation) -> DatabaseError:
+    """The error for an interactive transaction on a server that has none."""
+    problem = "this server has no interactive transactions"
+    return DatabaseUnusable(operation.name, operation.target, problem, "use batch(), which is one transaction")
+
+
+def transaction_over(error: DatabaseError) -> DatabaseError:
+    """What a refusal in the middle of an interactive transaction means: the server has ended it, for being slow or idle."""
+    remedy = "do it again, in less time: a server ends one after 5 s, or 10 s without a word"
+    return DatabaseUnavailable(
+        error.operation, error.target, f"the transaction is over: {error.problem}", remedy, code=error.code
+    )
+
+
+def strange_address(operation: Operation) -> DatabaseError:
+    """The error for a server that says to go on where the token would be sent unencrypted."""
+    return DatabaseUnusable(operation.name, operation.target, "it wants the rest sent unencrypted, where no token is sent")
 
 
 def failed_request(operation: Operation, error: BaseException, timeout_s: float) -> DatabaseError:
@@ -185,6 +214,8 @@ def _meaning_of_tls(error: Any) -> tuple[type[DatabaseError], str, str]:
 
 def foreign_failure(operation: Operation, error: Exception, timeout_s: float) -> DatabaseError:
     """What an exception of libsql-client means: `LibsqlError` has a code and an explanation, the others are aiohttp's."""
+    if isinstance(error, (ValueNotSendable, OverflowError, TypeError, ValueError)):
+        return RowRefused(operation.name, operation.target, str(error))  # an argument that it does not take
     code, words = getattr(error, "code", None), getattr(error, "explanation", None)
     if isinstance(code, str) and isinstance(words, str):
         if code in {"HRANA_WEBSOCKET_ERROR", "HRANA_PROTO_ERROR"}:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from turso_hooks.drivers.bulk import ValueNotSendable, few_statements
+from turso_hooks.drivers.bulk import checked, few_statements
 from turso_hooks.drivers.client import Client
 from turso_hooks.drivers.database import Rows, Statement
 from turso_hooks.drivers.faults import Operation, failed_request, foreign_failure
@@ -59,7 +59,7 @@ class ClientDatabase:
 
     def transaction(self, statements: Sequence[Statement], *, operation: str = "write") -> None:
         """Run statements in one transaction: all of them take effect, or none. Raises a `DatabaseError`."""
-        self._run(operation, lambda client: client.batch(list(few_statements(statements))))
+        self._run(operation, lambda client: client.batch(_sendable(statements)))
 
     def close(self) -> None:
         """Close the client and its event loop; the next call makes others."""
@@ -89,8 +89,6 @@ class ClientDatabase:
         operation = Operation(name, self.name)
         if isinstance(error, DatabaseError):
             return error
-        if isinstance(error, (ValueNotSendable, OverflowError, TypeError, ValueError)):
-            return RowRefused(name, self.name, str(error))
         if isinstance(error, (TimeoutError, asyncio.TimeoutError)):  # one class from Python 3.11 on
             return failed_request(operation, TimeoutError(), self._timeout_s)
         return foreign_failure(operation, error, self._timeout_s) if isinstance(error, Exception) else None
@@ -110,3 +108,7 @@ class ClientDatabase:
                 task.cancel()
             loop.run_until_complete(asyncio.sleep(0))
             loop.close()
+
+
+def _sendable(statements: Sequence[Statement]) -> list[tuple[str, Sequence[Any]]]:
+    return [(sql, checked(arguments)) for sql, arguments in few_statements(statements)]

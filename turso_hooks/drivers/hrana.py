@@ -9,6 +9,7 @@ Integers travel as text, so 64 bits arrive; blobs as base64; text may hold NUL. 
 from __future__ import annotations
 
 import math
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,6 +20,12 @@ from turso_hooks.drivers.bulk import ValueNotSendable, json_text
 from turso_hooks.drivers.database import Rows
 
 PATH = "/v2/pipeline"
+
+_NAMES = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\] | --[^\n]* | /\*.*?\*/ | \w[\w$]* | ([:@$]\w+)""",
+    re.VERBOSE | re.DOTALL,
+)
+"""Named parameters of SQL (https://www.sqlite.org/lang_expr.html#varparam), and what may look like one: text, a comment."""
 
 _INT64 = range(-(2**63), 2**63)
 _TYPED = {int: "integer", float: "float", str: "text"}
@@ -47,6 +54,12 @@ class Answer(msgspec.Struct):
     results: list[dict[str, Any]]
     baton: str | None = None
     base_url: str | None = None
+
+    def results_of(self, requests: int) -> list[dict[str, Any]]:
+        """The results, if there is one of each request. Raises `AnswerUnreadable`."""
+        if len(self.results) != requests:
+            raise AnswerUnreadable("it has not as many results as were asked for")
+        return self.results
 
 
 _decode_answer = msgspec.json.Decoder(Answer).decode
@@ -81,9 +94,25 @@ def transaction(statements: Iterable[tuple[str, Arguments]]) -> Step:
 
 def _statement(sql: str, arguments: Arguments) -> Step:
     if isinstance(arguments, dict):
-        named = [{"name": name, "value": _value(value)} for name, value in arguments.items()]
-        return {"sql": sql, "named_args": named}
+        sql, arguments = _numbered(sql, arguments)
     return {"sql": sql, "args": [_value(value) for value in arguments]}
+
+
+def _numbered(sql: str, arguments: dict[str, Any]) -> tuple[str, list[Any]]:
+    """SQL with numbers for names, and the arguments in their order.
+
+    Turso's server (0.6) binds NULL to parameters with names, and says nothing.
+    """
+    numbers: dict[str, int] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return f"?{numbers.setdefault(found[1], len(numbers) + 1)}" if found[1] else found[0]
+
+    sql = _NAMES.sub(number, sql)
+    try:
+        return sql, [arguments[name[1:]] for name in numbers]
+    except KeyError as error:
+        raise ValueNotSendable(f"there is no argument for the parameter {error}") from None
 
 
 def _value(value: Any) -> dict[str, Any]:

@@ -1,34 +1,51 @@
 """Clients of libsql-client's kind: real `libsql_client.Client` objects, for whoever wants to ask the database by hand.
 
 For a file it is the embedded driver behind libsql-client's face: its own opens a connection a call, waits for no lock and
-blocks the event loop. Every call here runs on a worker thread, under asyncio and trio alike. For a server it is
-libsql-client's own client.
+blocks the event loop. Every call here runs on a worker thread, under asyncio and trio alike. For SQL over HTTP it is
+`http_client`, for a WebSocket libsql-client's own behind `mapped_client`.
 
 Importing this module imports libsql_client, and with it aiohttp (275 ms).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio.to_thread
 import libsql_client
 
-from turso_hooks.drivers.embedded import EmbeddedDatabase, Rows
+from turso_hooks.drivers.access import Access, access_to
+from turso_hooks.drivers.embedded import EmbeddedDatabase
+from turso_hooks.drivers.faults import Operation
+from turso_hooks.drivers.http_client import HttpClient
+from turso_hooks.drivers.mapped_client import MappedClient
+from turso_hooks.drivers.results import arguments_of, result_set
 from turso_hooks.drivers.urls import DatabaseTarget
 from turso_hooks.errors import DatabaseUnusable
 
 _T = TypeVar("_T")
 
 
-def create_client(target: DatabaseTarget, url: str, auth_token: str | None) -> libsql_client.Client:
-    """A client for the database. Raises `DatabaseUnusable` for a URL that libsql-client does not take."""
+def create_client(
+    target: DatabaseTarget, auth_token: str | None = None, *, timeout_s: float = 30.0, allows_unencrypted: bool = False
+) -> libsql_client.Client:
+    """A client for the database; nothing is opened before it is used. What is not for a file, see `drivers.open_database`."""
     if target.path is not None:
         return EmbeddedClient(target.path)
+    access = access_to(target, auth_token, allows_unencrypted=allows_unencrypted)
+    if access.server.scheme in {"http", "https"}:
+        return HttpClient(target, access, timeout_s=timeout_s)
+    return MappedClient(target.name, partial(websocket_client, target, access), timeout_s=timeout_s)
+
+
+def websocket_client(target: DatabaseTarget, access: Access) -> libsql_client.Client:
+    """libsql-client's own client, as it is, for the event loop that runs now. Raises `DatabaseUnusable`."""
+    access.check(Operation("make a client", target.name))
     try:
-        return libsql_client.create_client(url, auth_token=auth_token)
+        return libsql_client.create_client(access.server.url, auth_token=access.token)
     except libsql_client.LibsqlError as error:
         raise DatabaseUnusable("make a client", target.name, str(error)) from error
 
@@ -88,6 +105,7 @@ class EmbeddedTransaction(libsql_client.Transaction):
 
     async def commit(self) -> None:
         """Let everything take effect, and close."""
+        self._check_open()
         await self._end("COMMIT")
 
     async def rollback(self) -> None:
@@ -105,9 +123,12 @@ class EmbeddedTransaction(libsql_client.Transaction):
         """Whether the transaction is over."""
         return self._is_closed
 
-    async def _begin(self) -> None:
+    def _check_open(self) -> None:
         if self._is_closed:
-            raise DatabaseUnusable("use the transaction", self._database.name, "it is over", "begin another one")
+            raise DatabaseUnusable("use the transaction", self._database.name, "the transaction is over", "begin another one")
+
+    async def _begin(self) -> None:
+        self._check_open()
         if not self._has_begun:
             await anyio.to_thread.run_sync(self._database.execute, "BEGIN IMMEDIATE")
             self._has_begun = True
@@ -130,24 +151,4 @@ def _batch(path: Path, statements: list[libsql_client.Statement]) -> list[libsql
 
 
 def _execute(database: EmbeddedDatabase, statement: libsql_client.Statement) -> libsql_client.ResultSet:
-    return _result_set(database.execute(statement.sql, _arguments(statement.args), operation="run a statement"))
-
-
-def _arguments(arguments: Any) -> Sequence[Any] | dict[str, Any]:
-    if isinstance(arguments, dict):
-        return {name.lstrip(":@$"): _value(value) for name, value in arguments.items()}
-    return [_value(value) for value in arguments or ()]
-
-
-def _value(value: Any) -> Any:
-    """As libsql-client binds it: a datetime as milliseconds since 1970, a boolean as 0 or 1."""
-    timestamp = getattr(value, "timestamp", None)
-    if callable(timestamp):
-        return int(timestamp() * 1000)
-    return int(value) if isinstance(value, bool) else value
-
-
-def _result_set(rows: Rows) -> libsql_client.ResultSet:
-    positions = {name: position for position, name in enumerate(rows.columns)}
-    found = [libsql_client.Row(positions, row) for row in rows.rows]
-    return libsql_client.ResultSet(rows.columns, found, rows.changes, rows.last_row_id)
+    return result_set(database.execute(statement.sql, arguments_of(statement.args), operation="run a statement"))

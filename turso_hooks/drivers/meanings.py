@@ -27,6 +27,9 @@ _MEANINGS: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("constraint failed", RowRefused, ""),
     ("datatype mismatch", RowRefused, ""),
     ("too big", RequestTooLarge, "write less at once"),
+    ("binding parameter", RowRefused, ""),
+    ("number of bindings", RowRefused, ""),
+    ("do not match sql parameters", RowRefused, ""),
     ("runtime error: ", RowRefused, ""),  # Turso's engine, of what a row's values do; of a statement it says "parse error"
 )
 

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from turso_hooks.drivers import hrana
 from turso_hooks.drivers.access import Access
-from turso_hooks.drivers.bulk import ValueNotSendable, few_statements
+from turso_hooks.drivers.bulk import few_statements
 from turso_hooks.drivers.database import Rows, Statement
-from turso_hooks.drivers.faults import Operation, failed_request, refused_request, refused_step, unreadable_answer
+from turso_hooks.drivers.faults import Operation, failed_request, messages_understood, refused_request
 from turso_hooks.drivers.urls import DatabaseTarget
-from turso_hooks.errors import RowRefused
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -75,15 +74,8 @@ class ServerDatabase:
     def _ask(self, name: str, request: Callable[[], hrana.Step], read: Callable[[dict[str, Any]], _T]) -> _T:
         operation = Operation(name, self.name)
         self._access.check(operation)
-        try:
-            with self._lock:
-                return read(self._results(operation, request())[0])
-        except ValueNotSendable as error:
-            raise RowRefused(operation.name, operation.target, str(error)) from error
-        except hrana.Refusal as refusal:
-            raise refused_step(operation, refusal) from refusal
-        except hrana.AnswerUnreadable as error:
-            raise unreadable_answer(operation, str(error)) from error
+        with messages_understood(operation), self._lock:
+            return read(self._results(operation, request())[0])
 
     def _results(self, operation: Operation, request: hrana.Step) -> list[dict[str, Any]]:
         """The results of a request that is a stream of its own."""
@@ -91,10 +83,7 @@ class ServerDatabase:
             requests = [request, hrana.close()] if self._is_closing_streams else [request]
             answer = self._post(operation, hrana.request_body(requests))
             if answer.status == HTTPStatus.OK:
-                results = hrana.read_answer(answer.body).results
-                if len(results) != len(requests):
-                    raise hrana.AnswerUnreadable("it has not as many results as were asked for")
-                return results
+                return hrana.read_answer(answer.body).results_of(len(requests))
             if not (self._is_closing_streams and hrana.knows_no_close(answer.body)):
                 raise refused_request(operation, *answer)
             self._is_closing_streams = False

@@ -54,7 +54,13 @@ def create_turso_client(config: TursoConfig | None = None) -> Client | None:
     from turso_hooks.drivers.libsql import create_client  # noqa: PLC0415  # brings aiohttp, 275 ms
 
     try:
-        client: Client = create_client(target, config.url, config.auth_token)
+        settings = load_settings()
+        client: Client = create_client(
+            target,
+            config.auth_token,
+            timeout_s=settings.request_timeout_s,
+            allows_unencrypted=settings.allow_unencrypted_token,
+        )
     except TursoHooksError as error:
         _log.warning("no client for the database: %s", error)
         return None
