@@ -91,7 +91,7 @@ def trickle() -> Iterator[Callable[[bytes], str]]:
             def run() -> None:
                 with listener.accept()[0] as link, contextlib.suppress(OSError):
                     for byte in answer:
-                        if ended.wait(0.03):
+                        if ended.wait(0.01):
                             return
                         link.sendall(bytes([byte]))
 
@@ -107,8 +107,8 @@ def trickle() -> Iterator[Callable[[bytes], str]]:
 @pytest.mark.parametrize(
     "answer",
     [
-        b"HTTP/1.1 200 OK\r\nx-header: " + b"x" * 2000,
-        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 500,
+        b"HTTP/1.1 200 OK\r\nx-header: " + b"x" * 5000,
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 90,
         b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n" + b"x" * 5000,
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 1000,
         b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5000,
@@ -123,7 +123,8 @@ def test_a_server_that_sends_a_byte_now_and_then_does_not_hold_us(answer: bytes,
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"HTTP/1.1 2", b"SSH-2.0-OpenSSH_9.9\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx", b"\0" * 100]
+    "answer",
+    [b"", b"HTTP/1.1 2", b"SSH-2.0-OpenSSH_9.9\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx", b"\0" * 50 + b"\n"],
 )
 def test_a_server_that_is_something_else_is_told_as_such(answer: bytes, trickle: Callable[[bytes], str]) -> None:
     with opened(trickle(answer)) as database, pytest.raises(DatabaseUnavailable, match="the connection broke off"):

@@ -21,14 +21,11 @@ import time
 from contextlib import suppress
 from typing import NamedTuple
 
+from turso_hooks.drivers.sockets import addresses_of, connect, left_s
 from turso_hooks.drivers.urls import Server
 
 _IDLE_S = 15.0
 """How long an unused connection is thought good: routers forget idle ones without a word, some after less than a minute."""
-
-_SMALLEST_TIMEOUT_S = 0.001
-"""Zero would mean: do not wait at all."""
-
 
 FAILURES = (OSError, http.client.HTTPException)
 """What `Connection.post` raises."""
@@ -119,11 +116,11 @@ class _Http(http.client.HTTPConnection):
         return None if self.sock is None else self.sock.link  # type: ignore[union-attr]  # `connect` put a `_Timed` there
 
     def connect(self) -> None:
-        link = _connected(self.host, self.port, self.deadline)
+        link = connect(addresses_of(self.host, self.port), self.deadline).link
         try:
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._context is not None:
-                link.settimeout(_left(self.deadline))
+                link.settimeout(left_s(self.deadline))
                 link = self._context.wrap_socket(link, server_hostname=self.host)
         except BaseException:
             link.close()
@@ -139,7 +136,7 @@ class _Timed:
         self._connection = connection
 
     def sendall(self, data: bytes) -> None:
-        self.link.settimeout(_left(self._connection.deadline))
+        self.link.settimeout(left_s(self._connection.deadline))
         self.link.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
@@ -159,33 +156,9 @@ class _TimedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]  # typeshed has a name for it, 3.10 has not
-        self._link.settimeout(_left(self._connection.deadline))
+        self._link.settimeout(left_s(self._connection.deadline))
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
         self._raw.close()
         super().close()
-
-
-def _connected(host: str, port: int, deadline: float) -> socket.socket:
-    """A socket connected to the first address of a host that takes it."""
-    failure: OSError | None = None
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        link = socket.socket(family, kind, protocol)
-        try:
-            link.settimeout(_left(deadline))
-            link.connect(address)
-        except OSError as error:
-            link.close()
-            failure = error
-        else:
-            return link
-    raise failure or OSError("the name has no address")
-
-
-def _left(deadline: float) -> float:
-    """Seconds until the deadline. Raises `TimeoutError` when it is over."""
-    left_s = deadline - time.monotonic()
-    if left_s <= 0:
-        raise TimeoutError
-    return max(left_s, _SMALLEST_TIMEOUT_S)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import queue
-import socket
 import ssl
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from turso_hooks.drivers.sockets import Connected, addresses_of, connect, left_s
 from turso_hooks.drivers.urls import Server
 
 _T = TypeVar("_T")
@@ -57,15 +57,15 @@ def reach(server: Server, timeout_s: float) -> Reached:
     deadline = time.monotonic() + timeout_s
     link, address, refusing, connect_ms = _connected(server, deadline)
     link.close()
-    return Reached(address, connect_ms, refusing)
+    return Reached(_shown(address), connect_ms, tuple(map(_shown, refusing)))
 
 
 def encryption_of(server: Server, timeout_s: float) -> Encryption:
     """Shake hands as the driver does, with every check of the certificate."""
     deadline = time.monotonic() + timeout_s
-    link, *_ = _connected(server, deadline)
+    link = _connected(server, deadline).link
     with link:
-        link.settimeout(_left(deadline))
+        link.settimeout(left_s(deadline))
         with ssl.create_default_context().wrap_socket(link, server_hostname=server.host) as encrypted:
             certificate: dict[str, Any] = encrypted.getpeercert() or {}
             begins_at, ends_at = _moment(certificate["notBefore"]), _moment(certificate["notAfter"])
@@ -99,26 +99,8 @@ def claims_of(token: str) -> Claims:
     return Claims(access if isinstance(access, str) else None, expires_at)
 
 
-def _connected(server: Server, deadline: float) -> tuple[socket.socket, str, tuple[str, ...], float]:
-    found = _within(_left(deadline), lambda: socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM))
-    refusing: list[str] = []
-    failure: OSError = OSError("the name has no address")
-    for family, kind, protocol, _, address in found:
-        began = time.monotonic()
-        link = socket.socket(family, kind, protocol)
-        try:
-            link.settimeout(_left(deadline))
-            link.connect(address)
-        except OSError as error:
-            link.close()
-            failure = error
-            refusing.append(_shown(address))
-        except BaseException:
-            link.close()
-            raise
-        else:
-            return link, _shown(address), tuple(refusing), (time.monotonic() - began) * 1000
-    raise failure
+def _connected(server: Server, deadline: float) -> Connected:
+    return connect(_within(left_s(deadline), lambda: addresses_of(server.host, server.port)), deadline)
 
 
 def _within(timeout_s: float, work: Callable[[], _T]) -> _T:
@@ -152,13 +134,6 @@ def _version_said(server: Server, timeout_s: float) -> str | None:
         connection.close()
     is_a_name = text.isprintable() and "<" not in text and len(text) <= _LONGEST_VERSION
     return text or None if answer.status == http.client.OK and is_a_name else None
-
-
-def _left(deadline: float) -> float:
-    left_s = deadline - time.monotonic()
-    if left_s <= 0:
-        raise TimeoutError
-    return left_s
 
 
 def _shown(address: Any) -> str:
