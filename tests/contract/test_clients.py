@@ -12,8 +12,8 @@ import libsql_client
 import pytest
 
 from turso_hooks.drivers import parse_database_url
-from turso_hooks.drivers.libsql import create_client
-from turso_hooks.drivers.mapped_client import MappedClient
+from turso_hooks.drivers.clients import create_client
+from turso_hooks.drivers.clients.mapped import MappedClient
 from turso_hooks.errors import DatabaseUnusable, RowRefused
 
 pytestmark = [

@@ -1,10 +1,14 @@
 """What speaks to databases: URLs, the drivers behind one blocking face, and clients of libsql-client's kind.
 
-`urls` reads database URLs. `database` is the blocking face that the rest of the package uses; `embedded` has it for SQLite
-files, `server` for SQL over HTTP (`hrana` its messages, `http` and `sockets` its connection, `access` its token, `bulk` many rows at once),
-`foreign` for any client of libsql-client's kind; `opening` chooses. `client` is the async seam (`Client`) that libsql-client's
-clients fit, and `libsql` makes real `libsql_client.Client` objects; it is imported only when one is asked for, because
-libsql-client brings aiohttp and costs a quarter of a second.
+`urls` reads database URLs. `database` is the blocking face that the rest of the package uses; `opening` chooses who has it:
+
+- `embedded` for SQLite files (`filesystems` tells those on which it cannot be),
+- `server` for SQL over HTTP: `hrana` its messages, `bulk` many rows in few of them, `http` and `sockets` its connection,
+  `access` its token,
+- `foreign` for any client of libsql-client's kind.
+
+`client` is the async seam (`Client`) that libsql-client's clients fit, `clients` makes such; that package is imported only when
+one is asked for, because libsql-client brings aiohttp and costs a quarter of a second. `probing` tries the way to a server.
 
 Carries rows and knows no events. Everything an engine (`meanings`) or a network (`faults`) says is mapped here, once, to
 `errors.DatabaseError`.

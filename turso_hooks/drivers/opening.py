@@ -35,6 +35,6 @@ def open_database(  # noqa: PLR0913  # what the drivers need to know, each its o
 
 
 def _websocket_client(target: DatabaseTarget, access: Access) -> Client:
-    from turso_hooks.drivers.libsql import websocket_client  # noqa: PLC0415  # brings aiohttp, 275 ms
+    from turso_hooks.drivers.clients import websocket_client  # noqa: PLC0415  # brings aiohttp, 275 ms
 
     return websocket_client(target, access)

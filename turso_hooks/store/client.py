@@ -51,7 +51,7 @@ def create_turso_client(config: TursoConfig | None = None) -> Client | None:
     target = _target(config)
     if config is None or target is None:
         return None
-    from turso_hooks.drivers.libsql import create_client  # noqa: PLC0415  # brings aiohttp, 275 ms
+    from turso_hooks.drivers.clients import create_client  # noqa: PLC0415  # brings aiohttp, 275 ms
 
     try:
         settings = load_settings()

@@ -13,7 +13,7 @@ import pytest
 from serving.proxy import Proxy
 from serving.servers import LibsqlServer, Nginx
 from turso_hooks.drivers import parse_database_url
-from turso_hooks.drivers.libsql import create_client
+from turso_hooks.drivers.clients import create_client
 from turso_hooks.errors import DatabaseUnavailable, DatabaseUnusable, RequestTooLarge
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:aiohttp")

@@ -1,53 +1,23 @@
-"""Clients of libsql-client's kind: real `libsql_client.Client` objects, for whoever wants to ask the database by hand.
+"""A SQLite file behind libsql-client's face, through the embedded driver.
 
-For a file it is the embedded driver behind libsql-client's face: its own opens a connection a call, waits for no lock and
-blocks the event loop. Every call here runs on a worker thread, under asyncio and trio alike. For SQL over HTTP it is
-`http_client`, for a WebSocket libsql-client's own behind `mapped_client`.
-
-Importing this module imports libsql_client, and with it aiohttp (275 ms).
+libsql-client's own opens a connection a call, waits for no lock and blocks the event loop. Every call here runs on a worker
+thread, under asyncio and trio alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio.to_thread
 import libsql_client
 
-from turso_hooks.drivers.access import Access, access_to
+from turso_hooks.drivers.clients.results import arguments_of, result_set
 from turso_hooks.drivers.embedded import EmbeddedDatabase
-from turso_hooks.drivers.faults import Operation
-from turso_hooks.drivers.http_client import HttpClient
-from turso_hooks.drivers.mapped_client import MappedClient
-from turso_hooks.drivers.results import arguments_of, result_set
-from turso_hooks.drivers.urls import DatabaseTarget
 from turso_hooks.errors import DatabaseUnusable
 
 _T = TypeVar("_T")
-
-
-def create_client(
-    target: DatabaseTarget, auth_token: str | None = None, *, timeout_s: float = 30.0, allows_unencrypted: bool = False
-) -> libsql_client.Client:
-    """A client for the database; nothing is opened before it is used. What is not for a file, see `drivers.open_database`."""
-    if target.path is not None:
-        return EmbeddedClient(target.path)
-    access = access_to(target, auth_token, allows_unencrypted=allows_unencrypted)
-    if access.server.scheme in {"http", "https"}:
-        return HttpClient(target, access, timeout_s=timeout_s)
-    return MappedClient(target.name, partial(websocket_client, target, access), timeout_s=timeout_s)
-
-
-def websocket_client(target: DatabaseTarget, access: Access) -> libsql_client.Client:
-    """libsql-client's own client, as it is, for the event loop that runs now. Raises `DatabaseUnusable`."""
-    access.check(Operation("make a client", target.name))
-    try:
-        return libsql_client.create_client(access.server.url, auth_token=access.token)
-    except libsql_client.LibsqlError as error:
-        raise DatabaseUnusable("make a client", target.name, str(error)) from error
 
 
 class EmbeddedClient(libsql_client.Client):

@@ -15,9 +15,9 @@ import libsql_client
 
 from turso_hooks.drivers.bulk import checked
 from turso_hooks.drivers.client import Client
+from turso_hooks.drivers.clients.loop_thread import LoopThread
+from turso_hooks.drivers.clients.results import arguments_of
 from turso_hooks.drivers.faults import Operation, foreign_failure
-from turso_hooks.drivers.loop_thread import LoopThread
-from turso_hooks.drivers.results import arguments_of
 from turso_hooks.errors import DatabaseError, DatabaseUnavailable, DatabaseUnusable
 
 _T = TypeVar("_T")

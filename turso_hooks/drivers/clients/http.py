@@ -17,6 +17,8 @@ import libsql_client
 
 from turso_hooks.drivers import hrana
 from turso_hooks.drivers.access import Access
+from turso_hooks.drivers.clients.loop_thread import LoopThread
+from turso_hooks.drivers.clients.results import arguments_of, result_set
 from turso_hooks.drivers.faults import (
     Operation,
     failed_request,
@@ -26,8 +28,6 @@ from turso_hooks.drivers.faults import (
     strange_address,
     transaction_over,
 )
-from turso_hooks.drivers.loop_thread import LoopThread
-from turso_hooks.drivers.results import arguments_of, result_set
 from turso_hooks.drivers.urls import DatabaseTarget
 from turso_hooks.errors import DatabaseError, DatabaseUnusable
 

@@ -1,0 +1,36 @@
+"""Which client serves which database."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import libsql_client
+
+from turso_hooks.drivers.access import Access, access_to
+from turso_hooks.drivers.clients.embedded import EmbeddedClient
+from turso_hooks.drivers.clients.http import HttpClient
+from turso_hooks.drivers.clients.mapped import MappedClient
+from turso_hooks.drivers.faults import Operation
+from turso_hooks.drivers.urls import DatabaseTarget
+from turso_hooks.errors import DatabaseUnusable
+
+
+def create_client(
+    target: DatabaseTarget, auth_token: str | None = None, *, timeout_s: float = 30.0, allows_unencrypted: bool = False
+) -> libsql_client.Client:
+    """A client for the database; nothing is opened before it is used. What is not for a file, see `drivers.open_database`."""
+    if target.path is not None:
+        return EmbeddedClient(target.path)
+    access = access_to(target, auth_token, allows_unencrypted=allows_unencrypted)
+    if access.server.scheme in {"http", "https"}:
+        return HttpClient(target, access, timeout_s=timeout_s)
+    return MappedClient(target.name, partial(websocket_client, target, access), timeout_s=timeout_s)
+
+
+def websocket_client(target: DatabaseTarget, access: Access) -> libsql_client.Client:
+    """libsql-client's own client, as it is, for the event loop that runs now. Raises `DatabaseUnusable`."""
+    access.check(Operation("make a client", target.name))
+    try:
+        return libsql_client.create_client(access.server.url, auth_token=access.token)
+    except libsql_client.LibsqlError as error:
+        raise DatabaseUnusable("make a client", target.name, str(error)) from error
