@@ -55,6 +55,7 @@ def test_a_server_is_named_without_its_secrets() -> None:
         ("http://[::1]:8080", "http://[::1]:8080", "http://[::1]:8080"),
         ("wss://db.example.io/path?authToken=", "wss://db.example.io/path", "wss://db.example.io/path"),
         ("ws://db.example.io", "ws://db.example.io", "ws://db.example.io"),
+        ("http://db.example.io/a b/é%20", "http://db.example.io/a%20b/%C3%A9%20", "http://db.example.io/a%20b/%C3%A9%20"),
     ],
 )
 def test_each_way_to_write_a_server_is_one_database(url: str, name: str, reached_at: str) -> None:

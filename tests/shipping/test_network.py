@@ -103,6 +103,11 @@ def test_a_name_that_does_not_resolve_is_tried_again(journal: Journal, libsql_se
     assert is_whole(libsql_server)
 
 
+@pytest.mark.parametrize("name", [f"{'x' * 70}.invalid", "a..b", "münchen.invalid"])
+def test_an_odd_name_is_told_as_one(name: str, journal: Journal) -> None:
+    journal.fails(f"libsql://{name}", DatabaseUnavailable, "its name cannot be resolved")
+
+
 def test_a_certificate_nobody_vouches_for_is_not_accepted(
     journal: Journal, front: Nginx, libsql_server: LibsqlServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,6 +314,25 @@ def test_what_alone_is_too_large_is_cut_and_counted(  # for a proxy's limit on b
     assert dict(shipper.shipped.counts) == {"cut": 1}
     assert libsql_server.ask("SELECT reason, count FROM journal_counts") == [("cut", 1)]
     assert caplog.text.count("larger events are cut") == 1
+
+
+def test_what_is_refused_and_too_large_for_a_dead_letter_is_cut_and_set_aside(
+    journal: Journal, libsql_server: LibsqlServer
+) -> None:
+    journal.shipper(libsql_server.url).prepare()
+    libsql_server.ask(
+        "CREATE TRIGGER picky BEFORE INSERT ON messages WHEN NEW.content LIKE 'xxx%' BEGIN SELECT RAISE(ABORT, 'never'); END"
+    )
+    journal.add("x" * 4_999_990, 77)  # the row is taken, its record is a few bytes too long for the server
+    journal.add("after", 78)
+    shipper = journal.ship(libsql_server.url)
+    assert libsql_server.ask("SELECT count(*) FROM messages") == [(MESSAGES + 1,)]
+    ((reason, size),) = libsql_server.ask("SELECT reason, length(payload) FROM dead_letters")
+    assert "never" in str(reason)
+    assert isinstance(size, int)
+    assert 1_000_000 < size < 4_000_000
+    assert dict(shipper.shipped.counts) == {"cut": 1, "dead_letter": 1}
+    assert libsql_server.ask("SELECT records FROM journal_writers") == [(MESSAGES + 2,)]
 
 
 def test_a_server_that_asks_to_be_left_alone_is(journal: Journal, front: Nginx, libsql_server: LibsqlServer) -> None:

@@ -92,9 +92,9 @@ def _ship_until_idle(shipper: Shipper, idle_s: float) -> None:
                 while shipper.ship_adopted():
                     idle_since = time.monotonic()
             failures = 0
-        except DatabaseUnavailable:
+        except DatabaseUnavailable as error:
             failures += 1
-            if failures >= _TRIES:
+            if failures >= _TRIES or "locked" not in error.problem:
                 raise
         if not failures and time.monotonic() - idle_since >= idle_s:
             return

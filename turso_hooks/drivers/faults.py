@@ -189,8 +189,9 @@ def _meaning_of_failure(error: BaseException, timeout_s: float) -> tuple[type[Da
 
     if isinstance(error, TimeoutError):
         return DatabaseUnavailable, f"no answer within {timeout_s:g} s", ""
-    if isinstance(error, socket.gaierror):
-        return DatabaseUnavailable, f"its name cannot be resolved ({error.strerror})", f"{_ADDRESS_REMEDY}, and the network"
+    if isinstance(error, (socket.gaierror, UnicodeError)):  # the latter is a name that can be none
+        reason = error.strerror if isinstance(error, OSError) else error
+        return DatabaseUnavailable, f"its name cannot be resolved ({reason})", f"{_ADDRESS_REMEDY}, and the network"
     if isinstance(error, ssl.SSLError):
         return _meaning_of_tls(error)
     if isinstance(error, ConnectionRefusedError):

@@ -27,7 +27,7 @@ from turso_hooks.drivers.urls import Server
 _IDLE_S = 15.0
 """How long an unused connection is thought good: routers forget idle ones without a word, some after less than a minute."""
 
-FAILURES = (OSError, http.client.HTTPException)
+FAILURES = (OSError, http.client.HTTPException, UnicodeError)
 """What `Connection.post` raises."""
 
 

@@ -14,11 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from turso_hooks.errors import SettingsError
 
 _REMOTE_SCHEMES = frozenset({"libsql", "turso", "https", "http", "ws", "wss"})
+_IN_PATHS = "/%:@!$&'()*+,;=~"
+"""What may stand in a path as it is (RFC 3986, 3.3); what is percent-encoded already stays so."""
+
 _EXAMPLE = "write for example file:agents.db"
 
 
@@ -125,7 +128,7 @@ def _remote_target(url: str, scheme: str) -> DatabaseTarget:
         )
     auth_token, tls = _parameters(url, parts)
     scheme = _transport(url, scheme, tls, has_port=port is not None)
-    server = Server(scheme, host, port or _port_of(scheme), parts.path.rstrip("/"))
+    server = Server(scheme, host, port or _port_of(scheme), quote(parts.path.rstrip("/"), safe=_IN_PATHS))
     # Known by Turso's own name, whichever of the three was written.
     name = server.url.replace("https:", "libsql:", 1) if scheme == "https" else server.url
     return DatabaseTarget(name, server=server, auth_token=auth_token)

@@ -30,7 +30,7 @@ from turso_hooks.events import decode, encode_cut, utc_now
 from turso_hooks.journal import SLICE_BYTES, JournalFolder, Record, Segment, Writer, read_slice
 from turso_hooks.shipping.contact import ContactLog
 from turso_hooks.shipping.counts import decode_tally, warn_once
-from turso_hooks.shipping.sizing import BatchSize, smaller_than
+from turso_hooks.shipping.sizing import SMALLEST_BYTES, BatchSize
 from turso_hooks.store import (
     Batch,
     DeadLetter,
@@ -214,37 +214,37 @@ class Shipper:
                 self._write(source, records[:middle], Position(end.segment, records[middle - 1].end), Counter())
                 self._write(source, records[middle:], end, counts)
             elif records:
-                self._write_otherwise(source, records[0], end, counts, refusal)
+                self._write_alone(source, records[0], end, counts, refusal)
             else:
                 raise DatabaseUnusable(refusal.operation, refusal.target, refusal.problem) from refusal
         except PositionMoved:
             source.is_position_known = False
             self._is_prepared = False  # a newer schema refuses batches in the same way
 
-    def _write_otherwise(
+    def _write_alone(
         self, source: _Source, record: Record, end: Position, counts: Counter[str], refusal: DatabaseError
     ) -> None:
-        """Write a record that is not taken as it is: cut, if it is too large, or else as a dead letter."""
-        try:
-            if isinstance(refusal, RowRefused):
-                self._commit(source, self._set_aside(source, record, end, counts, refusal.problem), len(record.payload))
+        """Write a record that is not taken as it is: what is refused as a dead letter, what is too large cut, or both."""
+        kept, size_bytes, reason = record, len(record.payload), None
+        while True:
+            if isinstance(refusal, RowRefused) and reason is None:
+                reason = refusal.problem
+            elif isinstance(refusal, RequestTooLarge) and size_bytes > SMALLEST_BYTES:
+                warn_once(f"too-large:{refusal.problem}", "%s. Until then larger events are cut, and counted.", refusal)
+                size_bytes = max(size_bytes // 2, SMALLEST_BYTES)
+                kept = record._replace(payload=_cut(record.payload, size_bytes))
             else:
-                self._write_cut(source, record, end, counts, refusal)
-        except RowRefused as again:
-            raise DatabaseUnusable(again.operation, again.target, again.problem, again.remedy) from again
-
-    def _write_cut(self, source: _Source, record: Record, end: Position, counts: Counter[str], refusal: DatabaseError) -> None:
-        warn_once(f"too-large:{refusal.problem}", "%s. Until then larger events are cut, and counted.", refusal)
-        size_bytes = smaller_than(len(record.payload))
-        while size_bytes is not None:
-            smaller = record._replace(payload=_cut(record.payload, size_bytes))
+                raise DatabaseUnusable(refusal.operation, refusal.target, refusal.problem, refusal.remedy) from refusal
+            counted = counts if kept is record else counts + Counter(cut=1)
             try:
-                self._commit(source, self._batch(source, [smaller], end, counts + Counter(cut=1)), size_bytes)
-            except RequestTooLarge:
-                size_bytes = smaller_than(size_bytes)
+                if reason is None:
+                    self._commit(source, self._batch(source, [kept], end, counted), size_bytes)
+                else:
+                    self._commit(source, self._set_aside(source, kept, end, counted, reason), size_bytes)
+            except (RowRefused, RequestTooLarge) as again:
+                refusal = again
             else:
                 return
-        raise DatabaseUnusable(refusal.operation, refusal.target, refusal.problem, refusal.remedy) from refusal
 
     def _commit(self, source: _Source, batch: Batch, size_bytes: int) -> None:
         began = time.monotonic()

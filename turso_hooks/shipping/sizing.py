@@ -9,7 +9,7 @@ from __future__ import annotations
 _TARGET_S = 1.0
 """What a batch shall take, on the wire and in the database: a fifth of what the strictest server allows."""
 
-_SMALLEST_BYTES = 4096
+SMALLEST_BYTES = 4096
 """The smallest limit on bytes, which is that of an event (`Settings.max_event_bytes`)."""
 
 
@@ -37,14 +37,9 @@ class BatchSize:
         if seconds > _TARGET_S:
             share = _TARGET_S / seconds
             self.records = max(1, int(records * share))
-            self.bytes = max(_SMALLEST_BYTES, int(size_bytes * share))
+            self.bytes = max(SMALLEST_BYTES, int(size_bytes * share))
 
     def was_too_large(self, size_bytes: int) -> None:
         """Learn that so many bytes are not taken at once, and never will be."""
-        self._most_bytes = max(_SMALLEST_BYTES, min(self._most_bytes, size_bytes // 2))
+        self._most_bytes = max(SMALLEST_BYTES, min(self._most_bytes, size_bytes // 2))
         self.bytes = min(self.bytes, self._most_bytes)
-
-
-def smaller_than(size_bytes: int) -> int | None:
-    """What to cut a record to that alone was too large; None if it cannot get smaller."""
-    return None if size_bytes <= _SMALLEST_BYTES else max(_SMALLEST_BYTES, size_bytes // 2)
