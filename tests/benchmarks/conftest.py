@@ -72,6 +72,10 @@ class Rounds:
         limit = "" if most is None else f"at most {most:g} {unit}"
         self.table.append(Line(what, _shown(value, unit), limit=limit, is_kept=most is None or value <= most))
 
+    def note(self, what: str, number: int, *, most: int) -> None:
+        """A number that is not measured but counted, over all rounds."""
+        self.table.append(Line(what, str(number), limit=f"at most {most}", is_kept=number <= most))
+
     def compare(
         self,
         what: str,

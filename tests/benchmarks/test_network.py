@@ -66,6 +66,7 @@ def test_an_agent_whose_server_fails_in_every_way(
 ) -> None:
     front = nginx(libsql_server.url)
     monkeypatch.setenv("SSL_CERT_FILE", str(front.ca_file))
+    monkeypatch.setattr("turso_hooks.shipping.worker._PATIENCE_S", 0.5)  # so that each state lasts long enough for a warning
     recorder = Recorder(
         Settings(database_url=front.url, auth_token="t", state_folder=tmp_path / "state-server", request_timeout_s=1)
     )
@@ -106,8 +107,10 @@ def test_an_agent_whose_server_fails_in_every_way(
     logged = next(numbers)
     rows = libsql_server.ask("SELECT count(*), count(DISTINCT content), count(DISTINCT sequence) FROM messages")
     assert rows == [(logged, logged, logged)]
-    lines = [record.getMessage() for record in caplog.records if record.name == "turso_hooks"]
-    assert len(lines) <= 4 * len(found.rounds), lines
+    lines = [record for record in caplog.records if record.name == "turso_hooks"]
+    warnings = [record.getMessage() for record in lines if record.levelno >= logging.WARNING]
+    assert len(warnings) == len(set(warnings))
+    found.note("lines in the log about all of that", len(lines), most=12)
 
 
 def message(number: int) -> MessageAdded:

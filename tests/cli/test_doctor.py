@@ -238,10 +238,6 @@ def test_the_keyboard_stops_it_in_a_sentence(proxy: Callable[[int], Proxy], libs
 
 
 def test_a_websocket_has_the_same_steps(doctor: Doctor, libsql_server: LibsqlServer) -> None:
-    from turso_hooks.drivers import libsql
-
-    if not hasattr(libsql, "websocket_client"):
-        pytest.skip("ws: is not there yet")
     steps = doctor(libsql_server.ws_url)
     assert outcomes(steps) == {"ok": SERVER_STEPS}
     assert "WebSocket" in str(steps["protocol"]["found"])
@@ -250,10 +246,6 @@ def test_a_websocket_has_the_same_steps(doctor: Doctor, libsql_server: LibsqlSer
 def test_over_a_websocket_a_token_that_is_missing_or_for_reading_only_is_seen_too(
     doctor: Doctor, guarded_libsql_server: LibsqlServer
 ) -> None:
-    from turso_hooks.drivers import libsql
-
-    if not hasattr(libsql, "websocket_client"):
-        pytest.skip("ws: is not there yet")
     assert_fails(doctor(guarded_libsql_server.ws_url), "token", "none is set", "set TURSO_AUTH_TOKEN")
     steps = doctor(guarded_libsql_server.ws_url, TURSO_AUTH_TOKEN=guarded_libsql_server.token("ro"))
     assert_fails(steps, "write", "the token does not allow writing", "a token that may write")
