@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -38,14 +38,19 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def client(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[libsql_client.Client]:
+def connect(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], libsql_client.Client]:
+    """Makes clients of one database."""
     file = f"file:{tmp_path / 'client.db'}"
     if kind == "libsql-client's file":
-        made: libsql_client.Client = MappedClient(file, partial(libsql_client.create_client, file), timeout_s=5)
-    else:
-        server = request.getfixturevalue("turso_server" if "Turso" in kind else "libsql_server") if "server" in kind else None
-        url = file if server is None else server.ws_url if "websocket" in kind else server.url
-        made = create_client(parse_database_url(url), timeout_s=5)
+        return lambda: MappedClient(file, partial(libsql_client.create_client, file), timeout_s=5)
+    server = request.getfixturevalue("turso_server" if "Turso" in kind else "libsql_server") if "server" in kind else None
+    url = file if server is None else server.ws_url if "websocket" in kind else server.url
+    return lambda: create_client(parse_database_url(url), timeout_s=5)
+
+
+@pytest.fixture
+async def client(connect: Callable[[], libsql_client.Client]) -> AsyncIterator[libsql_client.Client]:
+    made = connect()
     try:
         await made.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x, needed NOT NULL DEFAULT 1, UNIQUE (x))")
         yield made
@@ -199,6 +204,41 @@ async def test_a_statement_that_is_refused_leaves_its_transaction_open(client: l
         await transaction.execute("INSERT INTO t (x) VALUES ('c')")
         await transaction.commit()
     assert await values_of(client) == ["a", "c"]
+
+
+async def test_statements_of_a_transaction_may_be_asked_for_at_once(client: libsql_client.Client, kind: str) -> None:
+    if "Turso" in kind:
+        return  # it has none, see above
+    with client.transaction() as transaction:
+        async with anyio.create_task_group() as tasks:
+            for n in range(5):
+                tasks.start_soon(transaction.execute, "INSERT INTO t (x) VALUES (?)", [n])
+        await transaction.commit()
+    assert sorted(await values_of(client)) == list(range(5))  # type: ignore[type-var]
+
+
+async def test_a_transaction_that_is_left_holds_nobody_up_though_its_client_is_closed_at_once(
+    client: libsql_client.Client, connect: Callable[[], libsql_client.Client], kind: str
+) -> None:
+    if "Turso" in kind:
+        return  # it has none, see above
+    with client.transaction() as transaction:
+        await transaction.execute("INSERT INTO t (x) VALUES ('a')")
+    await client.close()
+    async with connect() as another:
+        with anyio.fail_after(3):  # where the server must find out by itself it takes 5 s
+            await another.execute("INSERT INTO t (x) VALUES ('b')")
+        assert await values_of(another) == ["b"]
+
+
+async def test_what_another_client_wrote_is_read(
+    client: libsql_client.Client, connect: Callable[[], libsql_client.Client]
+) -> None:
+    async with connect() as another:
+        assert await values_of(another) == []
+        for n in range(3):
+            await client.execute("INSERT INTO t (x) VALUES (?)", [n])
+            assert await values_of(another) == list(range(n + 1))
 
 
 async def test_many_calls_at_once_each_get_their_own_answer(client: libsql_client.Client) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -40,16 +40,21 @@ ROWS = [
 @pytest.fixture(
     params=["embedded", "http, Turso's server", "http, libsql-server", "libsql-client's file", "websocket, libsql-server"]
 )
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Database]:
+    """Opens one database, each time by a connection of its own."""
     kind, file = request.param, tmp_path / "database.db"
     if kind == "embedded":
-        made: Database = EmbeddedDatabase(file)
-    elif kind == "libsql-client's file":
-        made = ClientDatabase(f"file:{file}", partial(libsql_client.create_client, f"file:{file}"), timeout_s=5)
-    else:
-        server = request.getfixturevalue("turso_server" if "Turso" in kind else "libsql_server")
-        made = open_database(parse_database_url(server.ws_url if "websocket" in kind else server.url), request_timeout_s=5)
-    with made:
+        return lambda: EmbeddedDatabase(file)
+    if kind == "libsql-client's file":
+        return lambda: ClientDatabase(f"file:{file}", partial(libsql_client.create_client, f"file:{file}"), timeout_s=5)
+    server = request.getfixturevalue("turso_server" if "Turso" in kind else "libsql_server")
+    url = server.ws_url if "websocket" in kind else server.url
+    return lambda: open_database(parse_database_url(url), request_timeout_s=5)
+
+
+@pytest.fixture
+def database(connect: Callable[[], Database]) -> Iterator[Database]:
+    with connect() as made:
         made.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x, cost REAL, needed NOT NULL DEFAULT 1)")
         yield made
 
@@ -103,3 +108,11 @@ def test_it_opens_again_after_it_was_closed(database: Database) -> None:
     database.close()
     database.close()
     assert database.look("SELECT count(*) FROM t").rows == [(0,)]
+
+
+def test_what_another_connection_wrote_is_read(database: Database, connect: Callable[[], Database]) -> None:
+    with connect() as another:
+        assert another.execute("SELECT count(*) FROM t").rows == [(0,)]
+        for n, row in enumerate(ROWS[:3], 1):
+            database.transaction([Statement(INSERT, [row], BULK)])
+            assert another.execute("SELECT id, x, cost FROM t ORDER BY id").rows == ROWS[:n]

@@ -16,7 +16,10 @@ from turso_hooks.drivers import parse_database_url
 from turso_hooks.drivers.clients import create_client
 from turso_hooks.errors import DatabaseUnavailable, DatabaseUnusable, RequestTooLarge
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:aiohttp")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:aiohttp"),
+    pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning"),  # asyncio's TLS in Python 3.10
+]
 
 TOKEN = "a-token-nobody-may-see"
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 import libsql_client
 import pytest
 
+from serving.proxy import Proxy
+from serving.servers import LibsqlServer, TursoServer
 from turso_hooks import (
     TursoConfig,
     close_turso_client,
@@ -16,7 +19,7 @@ from turso_hooks import (
     initialize_schema,
     reset_schema_state,
 )
-from turso_hooks.errors import DatabaseError
+from turso_hooks.errors import DatabaseError, DatabaseUnavailable, DatabaseUnusable
 
 pytestmark = [
     pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"]),
@@ -110,3 +113,67 @@ async def test_many_tasks_may_use_one_client(database: Path) -> None:
             for n in range(50):
                 group.start_soon(client.execute, "INSERT INTO t VALUES (?)", [n])
         assert (await client.execute("SELECT count(*) FROM t"))[0][0] == 50
+
+
+@pytest.mark.anyio
+async def test_the_schema_is_prepared_on_every_server(turso_server: TursoServer, libsql_server: LibsqlServer) -> None:
+    for url in (turso_server.url, libsql_server.url, libsql_server.ws_url):
+        client = create_turso_client(TursoConfig(url))
+        assert isinstance(client, libsql_client.Client)
+        async with client:
+            assert await initialize_schema(client) is True
+            assert (await client.execute("SELECT count(*) FROM sessions"))[0][0] == 0
+
+
+@pytest.mark.anyio
+async def test_the_token_of_the_url_wins(guarded_libsql_server: LibsqlServer) -> None:
+    server = guarded_libsql_server
+    for base in (server.url, server.ws_url):
+        for url, token in ((base, server.token()), (f"{base}?authToken={server.token()}", "not.a.token")):
+            client = create_turso_client(TursoConfig(url, token))
+            assert isinstance(client, libsql_client.Client)
+            async with client:
+                assert (await client.execute("SELECT 1"))[0][0] == 1
+        client = create_turso_client(TursoConfig(f"{base}?authToken=not.a.token", server.token()))
+        assert isinstance(client, libsql_client.Client)
+        async with client:
+            with pytest.raises(DatabaseError) as caught:
+                await client.execute("SELECT 1")
+            assert "not.a.token" not in str(caught.value)
+
+
+@pytest.mark.anyio
+async def test_the_timeout_is_that_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch, libsql_server: LibsqlServer, proxy: Callable[[int], Proxy]
+) -> None:
+    network = proxy(libsql_server.port)
+    network.black_hole = True
+    monkeypatch.setenv("TURSO_HOOKS_REQUEST_TIMEOUT_S", "0.2")
+    for url in (network.url, network.url.replace("http:", "ws:")):
+        client = create_turso_client(TursoConfig(url))
+        assert isinstance(client, libsql_client.Client)
+        async with client:
+            with pytest.raises(DatabaseUnavailable, match="no answer within 0.2 s"):
+                await client.execute("SELECT 1")
+
+
+@pytest.mark.anyio
+async def test_whether_the_token_may_go_unencrypted_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TURSO_HOOKS_REQUEST_TIMEOUT_S", "0.1")
+    for allowed, expected in (("0", DatabaseUnusable), ("1", DatabaseUnavailable)):
+        monkeypatch.setenv("TURSO_HOOKS_ALLOW_UNENCRYPTED_TOKEN", allowed)
+        client = create_turso_client(TursoConfig("http://192.0.2.1:8080", "secret"))
+        assert isinstance(client, libsql_client.Client)
+        async with client:
+            with pytest.raises(expected):
+                await client.execute("SELECT 1")
+
+
+@pytest.mark.anyio
+async def test_a_setting_that_cannot_be_used_is_said_in_the_log_and_not_raised(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("TURSO_HOOKS_REQUEST_TIMEOUT_S", "soon")
+    with caplog.at_level(logging.WARNING, "turso_hooks"):
+        assert create_turso_client(TursoConfig("http://localhost:8080")) is None
+    assert "TURSO_HOOKS_REQUEST_TIMEOUT_S" in caplog.text

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import anyio
 import anyio.to_thread
 import libsql_client
 
 from turso_hooks.drivers.clients.results import arguments_of, result_set
 from turso_hooks.drivers.embedded import EmbeddedDatabase
-from turso_hooks.errors import DatabaseUnusable
+from turso_hooks.errors import DatabaseUnavailable, DatabaseUnusable
 
 _T = TypeVar("_T")
 
@@ -61,17 +62,28 @@ class EmbeddedClient(libsql_client.Client):
 
 
 class EmbeddedTransaction(libsql_client.Transaction):
-    """Statements that take effect together, with `commit`. Closing without it rolls back."""
+    """Statements that take effect together, with `commit`. Closing without it rolls back.
+
+    Statements of one transaction run one after the other. One that is refused leaves it open; whatever may pass by itself
+    (`DatabaseUnavailable`) ends it: SQLite rolls back where the disk is full, and what followed would take effect alone.
+    """
 
     def __init__(self, path: Path) -> None:
         self._database = EmbeddedDatabase(path)
+        self._turn = anyio.Lock()
         self._has_begun = False
         self._is_closed = False
 
     async def execute(self, stmt: libsql_client.InStatement, args: libsql_client.InArgs = None) -> libsql_client.ResultSet:
         """Run one statement; the first one takes the write lock."""
-        await self._begin()
-        return await anyio.to_thread.run_sync(_execute, self._database, libsql_client.Statement.convert(stmt, args))
+        statement = libsql_client.Statement.convert(stmt, args)
+        async with self._turn:
+            try:
+                await self._begin()
+                return await anyio.to_thread.run_sync(_execute, self._database, statement)
+            except DatabaseUnavailable:
+                self.close()
+                raise
 
     async def commit(self) -> None:
         """Let everything take effect, and close."""

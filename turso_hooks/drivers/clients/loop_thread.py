@@ -44,25 +44,27 @@ class LoopThread:
 
     def start(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> Future[_T]:
         """Begin a coroutine there, without waiting for it."""
-        return asyncio.run_coroutine_threadsafe(work(), self._running_loop())
+        if self._process_id not in {0, os.getpid()}:
+            self._begin_anew()
+        with self._lock:  # so that `stop` comes before it or after it, and then cancels it
+            return asyncio.run_coroutine_threadsafe(work(), self._running_loop())
 
     def stop(self) -> None:
         """End the loop and its thread; what is still under way there is cancelled."""
+        if self._process_id not in {0, os.getpid()}:
+            return  # the parent's
         with self._lock:
             loop, self._loop = self._loop, None
-            if loop is not None and self._process_id == os.getpid():
+            if loop is not None:
                 loop.call_soon_threadsafe(loop.stop)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
-        if self._process_id not in {0, os.getpid()}:
-            self._begin_anew()
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.SelectorEventLoop(selectors.PollSelector())
-                self._loop.set_exception_handler(lambda *_: None)  # what a client nobody closed has to say at exit
-                self._process_id = os.getpid()
-                threading.Thread(target=_run, args=(self._loop,), name="turso-hooks client", daemon=True).start()
-            return self._loop
+        if self._loop is None:
+            self._loop = asyncio.SelectorEventLoop(selectors.PollSelector())
+            self._loop.set_exception_handler(lambda *_: None)  # what a client nobody closed has to say at exit
+            self._process_id = os.getpid()
+            threading.Thread(target=_run, args=(self._loop,), name="turso-hooks client", daemon=True).start()
+        return self._loop
 
     def _begin_anew(self) -> None:
         """In a forked child: the thread is not here, and its lock may have been held."""

@@ -22,6 +22,9 @@ from turso_hooks.errors import DatabaseError, DatabaseUnavailable, DatabaseUnusa
 
 _T = TypeVar("_T")
 
+_BROKEN = frozenset({"", "HRANA_WEBSOCKET_ERROR", "HRANA_PROTO_ERROR"})
+"""Codes of failures of the connection; whatever else has one is a word of the server's, which answers."""
+
 _CLOSE_S = 1.0
 """How long a client that failed may take to close."""
 
@@ -100,8 +103,9 @@ class MappedClient(libsql_client.Client):
         self._check_open()
         try:
             return await self._mapped.call(operation, lambda: ask(self._opened()))
-        except DatabaseUnavailable:
-            await self._thread.run(self._drop)
+        except DatabaseUnavailable as error:
+            if error.code in _BROKEN:  # a refusal, such as that the database is busy, concerns nobody else's calls
+                await self._thread.run(self._drop)
             raise
 
     async def _drop(self) -> None:
@@ -112,7 +116,11 @@ class MappedClient(libsql_client.Client):
 
 
 class MappedTransaction(libsql_client.Transaction):
-    """A transaction of another client. Closing without `commit` rolls back. Raises `DatabaseError`."""
+    """A transaction of another client. Closing without `commit` rolls back. Raises `DatabaseError`.
+
+    A statement that is refused leaves it open; what may pass by itself (`DatabaseUnavailable`), or a cancellation, ends it: the
+    server may have rolled it back by then, and what followed would take effect alone.
+    """
 
     def __init__(self, mapped: _Mapped, thread: LoopThread, opened: Callable[[], Client]) -> None:
         self._mapped = mapped
@@ -124,7 +132,14 @@ class MappedTransaction(libsql_client.Transaction):
     async def execute(self, stmt: libsql_client.InStatement, args: libsql_client.InArgs = None) -> libsql_client.ResultSet:
         """Run one statement; the first one begins the transaction."""
         self._check_open("run a statement in a transaction")
-        return await self._mapped.call("run a statement in a transaction", lambda: self._begun().execute(_plain(stmt, args)))
+        try:
+            return await self._mapped.call(
+                "run a statement in a transaction", lambda: self._begun().execute(_plain(stmt, args))
+            )
+        except BaseException as error:
+            if isinstance(error, DatabaseUnavailable) or not isinstance(error, DatabaseError):
+                self.close()
+            raise
 
     async def commit(self) -> None:
         """Let everything take effect, and close."""
