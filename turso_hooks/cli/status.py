@@ -108,7 +108,7 @@ def _reach(state: TargetState) -> Iterator[tuple[str, str]]:
     if state.problem:
         yield "in the way", f"{state.problem} ({when(state.failed_at)})"
     if state.unread:
-        yield "not read now", f"{state.unread}; what was shipped there is not known"
+        yield "not read now", state.unread
 
 
 def _amounts(state: TargetState) -> Iterator[tuple[str, str]]:
@@ -117,7 +117,7 @@ def _amounts(state: TargetState) -> Iterator[tuple[str, str]]:
     left = sum(writer.waiting_records for writer in state.writers if writer.state == "left behind")
     if left:
         yield "", f"{left:,} of them left behind by processes that are gone; to ship them: turso-hooks drain"
-    yield "shipped", plural(state.shipped_records, "record")
+    yield "shipped", "not known" if state.unread else plural(state.shipped_records, "record")
     not_kept = {reason for reason in state.counts if reason not in KEPT_OTHERWISE | NO_EVENTS}
     yield "not kept", _counted(state.counts, not_kept) or "nothing that is known of"
     for name, kind in (("kept otherwise", KEPT_OTHERWISE), ("also counted", NO_EVENTS)):
