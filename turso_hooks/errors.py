@@ -9,6 +9,7 @@
     │   └── JournalUnsynced       taken, but not forced to the disk
     ├── DatabaseError             a database operation failed: says which, on what, and what to do next
     │   ├── DatabaseUnavailable   at this moment: locked, timed out, out of reach; trying again is right
+    │   │   └── DatabaseLocked    by another program, for a moment
     │   ├── DatabaseUnusable      until a person acts: not a database, no permission, another program's tables
     │   │   └── SchemaTooNew      written by a newer turso-hooks
     │   ├── RowRefused            this row, in this form, will never be taken
@@ -96,6 +97,10 @@ class DatabaseUnavailable(DatabaseError):
     """
 
     retry_after_s: float | None = None
+
+
+class DatabaseLocked(DatabaseUnavailable):
+    """Another program holds the database for a moment; it lets go without telling."""
 
 
 class DatabaseUnusable(DatabaseError):

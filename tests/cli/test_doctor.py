@@ -203,7 +203,7 @@ def test_what_a_server_echoes_of_the_token_is_not_shown(run: Run, nginx: StartNg
     for url, token in ((front.http_url, TOKEN), (f"{front.http_url}?authToken={TOKEN}", "")):
         for arguments in ((), ("--json",)):
             result = run("doctor", *arguments, TURSO_DATABASE_URL=url, TURSO_AUTH_TOKEN=token)
-            assert "cannot take ***" in result.stdout
+            assert "cannot take …" in result.stdout
             assert TOKEN not in result.stdout + result.stderr
 
 

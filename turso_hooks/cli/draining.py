@@ -12,7 +12,7 @@ import click
 
 from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
 from turso_hooks.cli.text import plural
-from turso_hooks.errors import DatabaseUnavailable
+from turso_hooks.errors import DatabaseLocked
 from turso_hooks.journal import JournalFolder
 from turso_hooks.settings import Settings
 from turso_hooks.shipping import Shipper
@@ -92,9 +92,9 @@ def _ship_until_idle(shipper: Shipper, idle_s: float) -> None:
                 while shipper.ship_adopted():
                     idle_since = time.monotonic()
             failures = 0
-        except DatabaseUnavailable as error:
+        except DatabaseLocked:
             failures += 1
-            if failures >= _TRIES or "locked" not in error.problem:
+            if failures >= _TRIES:
                 raise
         if not failures and time.monotonic() - idle_since >= idle_s:
             return

@@ -25,21 +25,23 @@ class Access:
             headers["authorization"] = f"Bearer {self.token}"
         return headers
 
+    def operation(self, name: str, target: str) -> Operation:
+        """What is being done, for errors in which the token is not, whatever a server says."""
+        return Operation(name, target, self.token)
+
     def check(self, operation: Operation) -> None:
         """Raise `DatabaseUnusable` if the token must not be sent, or cannot be."""
         if self.token is None:
             return
         if not (self.token.isascii() and self.token.isprintable()) or " " in self.token:
-            raise DatabaseUnusable(
-                operation.name,
-                operation.target,
+            raise operation.failed(
+                DatabaseUnusable,
                 "the token has characters that no token has",
                 "copy it into TURSO_AUTH_TOKEN once more",
             )
         if not (self.server.is_encrypted or self.server.is_here or self.allows_unencrypted):
-            raise DatabaseUnusable(
-                operation.name,
-                operation.target,
+            raise operation.failed(
+                DatabaseUnusable,
                 "the token would be sent unencrypted",
                 "write libsql:// or https:// in TURSO_DATABASE_URL, or set TURSO_HOOKS_ALLOW_UNENCRYPTED_TOKEN=1",
             )

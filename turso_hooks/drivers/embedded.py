@@ -22,7 +22,7 @@ from urllib.parse import quote
 from turso_hooks.drivers.database import Rows, Statement
 from turso_hooks.drivers.filesystems import network_filesystem
 from turso_hooks.drivers.meanings import meaning_of
-from turso_hooks.errors import DatabaseError, DatabaseUnavailable, DatabaseUnusable, RowRefused
+from turso_hooks.errors import DatabaseError, DatabaseLocked, DatabaseUnusable, RowRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,8 +87,8 @@ class EmbeddedDatabase:
             try:
                 with self._lock, self._errors(operation):
                     return work(self._open())
-            except DatabaseUnavailable as error:
-                if "locked" not in error.problem or time.monotonic() >= deadline:
+            except DatabaseLocked:
+                if time.monotonic() >= deadline:
                     raise
             time.sleep(_POLL_S)  # SQLite gives no event to wait for
 

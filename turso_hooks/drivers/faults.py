@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,6 +23,8 @@ from turso_hooks.drivers.bulk import ValueNotSendable
 from turso_hooks.drivers.hrana import AnswerUnreadable, Refusal
 from turso_hooks.drivers.meanings import meaning_of
 from turso_hooks.errors import DatabaseError, DatabaseUnavailable, DatabaseUnusable, RequestTooLarge, RowRefused
+
+_Error = TypeVar("_Error", bound=DatabaseError)
 
 _LONGEST_S = 600.0
 """The longest a server is left alone because it asked for that; who asks for a day may be wrong, or restarted by then."""
@@ -44,11 +47,19 @@ _STATUSES: dict[int, tuple[type[DatabaseError], str]] = {
 """What answers other than 5xx and redirects mean (RFC 9110); whatever is not here needs a person."""
 
 
-class Operation(NamedTuple):
-    """What is being done to what, for the sentence of an error."""
+@dataclass(frozen=True)
+class Operation:
+    """What is being done to what, for the sentence of an error; `secret` is in none, even if a server says it back."""
 
     name: str
     target: str
+    secret: str | None = field(default=None, repr=False)
+
+    def failed(self, kind: type[_Error], problem: str, remedy: str = "", *, code: str = "") -> _Error:
+        """The error of an operation that failed."""
+        if self.secret:
+            problem = problem.replace(self.secret, "…")
+        return kind(self.name, self.target, problem, remedy, code=code)
 
 
 @contextmanager
@@ -57,18 +68,18 @@ def messages_understood(operation: Operation) -> Iterator[None]:
     try:
         yield
     except ValueNotSendable as error:
-        raise RowRefused(operation.name, operation.target, str(error)) from error
+        raise operation.failed(RowRefused, str(error)) from error
     except Refusal as refusal:
         raise refused_step(operation, refusal) from refusal
     except AnswerUnreadable as error:
         problem = f"the answer is not that of a database: {error}"  # a proxy's page, a portal, or half an answer
-        raise DatabaseUnavailable(operation.name, operation.target, problem, _ADDRESS_REMEDY) from error
+        raise operation.failed(DatabaseUnavailable, problem, _ADDRESS_REMEDY) from error
 
 
 def refused_step(operation: Operation, refusal: Refusal) -> DatabaseError:
     """What a server's refusal of a statement means."""
     kind, remedy = meaning_of(refusal.problem, refusal.code) or (DatabaseUnusable, "")
-    return kind(operation.name, operation.target, refusal.problem, _for_server(remedy), code=refusal.code)
+    return operation.failed(kind, refusal.problem, _for_server(remedy), code=refusal.code)
 
 
 def _for_server(remedy: str) -> str:
@@ -82,7 +93,7 @@ def refused_request(operation: Operation, status: int, headers: Mapping[str, str
     kind, remedy = _meaning_of_status(status, headers)
     if code == "BLOCKED":
         kind, remedy = DatabaseUnavailable, "see the database's plan and quota, at its provider"
-    error = kind(operation.name, operation.target, problem, remedy, code=code or f"HTTP {status}")
+    error = operation.failed(kind, problem, remedy, code=code or f"HTTP {status}")
     if isinstance(error, DatabaseUnavailable):
         error.retry_after_s = retry_after_s(headers.get("retry-after"), datetime.now(timezone.utc))
     return error
@@ -152,7 +163,7 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
 def no_transactions(operation: Operation) -> DatabaseError:
     """The error for an interactive transaction on a server that has none."""
     problem = "this server has no interactive transactions"
-    return DatabaseUnusable(operation.name, operation.target, problem, "use batch(), which is one transaction")
+    return operation.failed(DatabaseUnusable, problem, "use batch(), which is one transaction")
 
 
 def transaction_over(error: DatabaseError) -> DatabaseError:
@@ -164,14 +175,15 @@ def transaction_over(error: DatabaseError) -> DatabaseError:
 
 
 def strange_address(operation: Operation) -> DatabaseError:
-    """The error for a server that says to go on where the token would be sent unencrypted."""
-    return DatabaseUnusable(operation.name, operation.target, "it wants the rest sent unencrypted, where no token is sent")
+    """The error for a server that says to go on where the token must not go."""
+    problem = "it wants the rest sent elsewhere, or unencrypted, where no token is sent"
+    return operation.failed(DatabaseUnusable, problem)
 
 
 def failed_request(operation: Operation, error: BaseException, timeout_s: float) -> DatabaseError:
     """What an exception means that came instead of an answer."""
     kind, problem, remedy = _meaning_of_failure(_cause_of(error), timeout_s)
-    return kind(operation.name, operation.target, problem, remedy)
+    return operation.failed(kind, problem, remedy)
 
 
 def _cause_of(error: BaseException) -> BaseException:
@@ -213,14 +225,18 @@ def _meaning_of_tls(error: Any) -> tuple[type[DatabaseError], str, str]:
     return DatabaseUnavailable, f"TLS failed ({error.reason or 'broken off'})", ""
 
 
+_OF_ARGUMENTS = (ValueNotSendable, OverflowError, TypeError, ValueError)
+"""What libsql-client raises for an argument that it does not take; some of aiohttp's errors are ValueErrors of another kind."""
+
+
 def foreign_failure(operation: Operation, error: Exception, timeout_s: float) -> DatabaseError:
     """What an exception of libsql-client means: `LibsqlError` has a code and an explanation, the others are aiohttp's."""
-    if isinstance(error, (ValueNotSendable, OverflowError, TypeError, ValueError)):
-        return RowRefused(operation.name, operation.target, str(error))  # an argument that it does not take
+    if type(error) in _OF_ARGUMENTS:
+        return operation.failed(RowRefused, str(error))
     code, words = getattr(error, "code", None), getattr(error, "explanation", None)
     if isinstance(code, str) and isinstance(words, str):
         if code in {"HRANA_WEBSOCKET_ERROR", "HRANA_PROTO_ERROR"}:
-            return DatabaseUnavailable(operation.name, operation.target, words, code=code)
+            return operation.failed(DatabaseUnavailable, words, code=code)
         return refused_step(operation, Refusal(words, code))
     status = getattr(error, "status", None)
     if isinstance(status, int):  # the handshake of a WebSocket was refused

@@ -1,13 +1,12 @@
 """Any client of libsql-client's kind behind the blocking face of a database: `ws:` and `wss:` URLs, and clients handed in.
 
-The client lives on an event loop of its own, which runs only while a call does, on the caller's thread. The loop waits by
-poll(2): what epoll waits for is shared with forked children, and a child that tidies up would take it from its parent.
+The client lives on an event loop of its own, which runs only while a call does, on the caller's thread.
 """
 
 from __future__ import annotations
 
 import asyncio
-import selectors
+import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -17,12 +16,16 @@ from turso_hooks.drivers.bulk import checked, few_statements
 from turso_hooks.drivers.client import Client
 from turso_hooks.drivers.database import Rows, Statement
 from turso_hooks.drivers.faults import Operation, failed_request, foreign_failure
+from turso_hooks.drivers.private_loop import PrivateLoop
 from turso_hooks.errors import DatabaseError, RowRefused
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 _T = TypeVar("_T")
+
+_inherited: list[object] = []
+"""What a forked child has of its parent: kept, so that nothing of it is tidied up here."""
 
 
 class ClientDatabase:
@@ -39,6 +42,7 @@ class ClientDatabase:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: Client | None = None
+        self._process_id = 0
 
     def __enter__(self) -> Self:
         """Nothing is opened before it is used."""
@@ -67,10 +71,12 @@ class ClientDatabase:
             self._drop()
 
     def _run(self, operation: str, ask: Callable[[Client], Awaitable[_T]]) -> _T:
+        if self._process_id not in {0, os.getpid()}:
+            self._begin_anew()
         with self._lock:
             try:
                 if self._loop is None:
-                    self._loop = asyncio.SelectorEventLoop(selectors.PollSelector())
+                    self._loop, self._process_id = PrivateLoop(), os.getpid()
                 return self._loop.run_until_complete(asyncio.wait_for(self._ask(ask), self._timeout_s))
             except BaseException as error:
                 mapped = self._mapped(operation, error)
@@ -79,6 +85,11 @@ class ClientDatabase:
                 if mapped is None:
                     raise
                 raise mapped from error
+
+    def _begin_anew(self) -> None:
+        """In a forked child: the connection is the parent's, and a thread that is not there may hold the lock."""
+        _inherited.append((self._loop, self._client))
+        self._loop, self._client, self._lock, self._process_id = None, None, threading.Lock(), 0
 
     async def _ask(self, ask: Callable[[Client], Awaitable[_T]]) -> _T:
         if self._client is None:

@@ -59,7 +59,7 @@ class Connection:
         deadline = time.monotonic() + self._timeout_s
         connection = self._connection(deadline)
         try:
-            connection.request("POST", self._server.path + path, body, self._headers)
+            self._send(connection, path, body)
             response = connection.getresponse()
             answer = Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
         except BaseException:
@@ -67,6 +67,14 @@ class Connection:
             raise
         self._used_at = time.monotonic()
         return answer
+
+    def _send(self, connection: _Http, path: str, body: bytes) -> None:
+        try:
+            connection.request("POST", self._server.path + path, body, self._headers)
+        except (BrokenPipeError, ConnectionResetError):
+            # Who refuses a large request may have answered and closed before all of it was sent; if not, reading fails too.
+            if connection.link is None:
+                raise
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
@@ -103,6 +111,8 @@ class Connection:
 
 class _Http(http.client.HTTPConnection):
     """A connection on which every wait ends at `deadline`, which is set before each request."""
+
+    debuglevel = 0  # whoever debugs http.client in the host's program shall not print our token and conversations
 
     def __init__(self, server: Server, tls: ssl.SSLContext | None) -> None:
         super().__init__(server.host, server.port)

@@ -6,11 +6,11 @@ Python 3.10 gives no codes for them, and Turso's server one code for all failure
 
 from __future__ import annotations
 
-from turso_hooks.errors import DatabaseError, DatabaseUnavailable, DatabaseUnusable, RequestTooLarge, RowRefused
+from turso_hooks.errors import DatabaseError, DatabaseLocked, DatabaseUnavailable, DatabaseUnusable, RequestTooLarge, RowRefused
 
 _MEANINGS: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("blocked", DatabaseUnavailable, "see the database's plan and quota, at its provider"),
-    ("locked", DatabaseUnavailable, "another program holds the database; try again when it is done"),
+    ("locked", DatabaseLocked, "another program holds the database; try again when it is done"),
     ("transaction timed out", DatabaseUnavailable, "try again"),
     ("transaction timeout", DatabaseUnavailable, "try again"),
     ("within a transaction", DatabaseUnavailable, "another client of the server left its transaction open; end that"),
@@ -35,8 +35,8 @@ _MEANINGS: tuple[tuple[str, type[DatabaseError], str], ...] = (
 
 _CODES: dict[str, tuple[type[DatabaseError], str]] = {
     "BLOCKED": (DatabaseUnavailable, "see the database's plan and quota, at its provider"),
-    "SQLITE_BUSY": (DatabaseUnavailable, "another program holds the database; try again when it is done"),
-    "SQLITE_LOCKED": (DatabaseUnavailable, "another program holds the database; try again when it is done"),
+    "SQLITE_BUSY": (DatabaseLocked, "another program holds the database; try again when it is done"),
+    "SQLITE_LOCKED": (DatabaseLocked, "another program holds the database; try again when it is done"),
     "SQLITE_CONSTRAINT": (RowRefused, ""),
     "SQLITE_MISMATCH": (RowRefused, ""),
 }

@@ -126,6 +126,7 @@ def _within(timeout_s: float, work: Callable[[], _T]) -> _T:
 def _version_said(server: Server, timeout_s: float) -> str | None:
     kind = http.client.HTTPSConnection if server.is_encrypted else http.client.HTTPConnection
     connection = kind(server.host, server.port, timeout=timeout_s)
+    connection.set_debuglevel(0)
     try:
         connection.request("GET", f"{server.path}/version", headers={"user-agent": "turso-hooks"})
         answer = connection.getresponse()

@@ -72,7 +72,7 @@ class ServerDatabase:
                 self._connection.close()
 
     def _ask(self, name: str, request: Callable[[], hrana.Step], read: Callable[[dict[str, Any]], _T]) -> _T:
-        operation = Operation(name, self.name)
+        operation = self._access.operation(name, self.name)
         self._access.check(operation)
         with messages_understood(operation), self._lock:
             return read(self._results(operation, request())[0])

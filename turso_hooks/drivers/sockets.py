@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
@@ -24,15 +24,18 @@ def addresses_of(host: str, port: int) -> list[tuple[Any, ...]]:
     return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
-def connect(addresses: Iterable[tuple[Any, ...]], deadline: float) -> Connected:
-    """Try one address after the other. Raises the last one's `OSError`, which is `TimeoutError` at the deadline."""
+def connect(addresses: Sequence[tuple[Any, ...]], deadline: float) -> Connected:
+    """Try one address after the other, each for its share of the time: one may swallow what is sent to it.
+
+    Raises the last one's `OSError`, which is `TimeoutError` at the deadline.
+    """
     refusing: list[Any] = []
     failure = OSError("the name has no address")
-    for family, kind, protocol, _, address in addresses:
+    for n, (family, kind, protocol, _, address) in enumerate(addresses):
         began = time.monotonic()
         link = socket.socket(family, kind, protocol)
         try:
-            link.settimeout(left_s(deadline))
+            link.settimeout(left_s(deadline) / (len(addresses) - n))
             link.connect(address)
         except OSError as error:
             link.close()

@@ -11,6 +11,7 @@ or `?tls=1`, which mean what they mean to libsql-client; `libsql:`, `turso:` and
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,6 +22,13 @@ from turso_hooks.errors import SettingsError
 _REMOTE_SCHEMES = frozenset({"libsql", "turso", "https", "http", "ws", "wss"})
 _IN_PATHS = "/%:@!$&'()*+,;=~"
 """What may stand in a path as it is (RFC 3986, 3.3); what is percent-encoded already stays so."""
+
+_HOST = re.compile(r"[\w.:%-]+")
+_TOKEN = re.compile(r"eyJ[\w.=-]+|[?&;/]authToken=.*")
+"""What a token looks like that was written where none belongs: a JWT begins with `{"` in base64."""
+
+_NO_PORT = re.compile(r"^([^/:\[]*|\[[^/\]]*\]):(?!\d+(/|$))[^/]*")
+"""A colon behind a host, and what is no port."""
 
 _EXAMPLE = "write for example file:agents.db"
 
@@ -50,7 +58,7 @@ class Server:
     @property
     def is_here(self) -> bool:
         """Whether it is this machine, by a name that can be no other's."""
-        if self.host == "localhost" or self.host.endswith(".localhost"):
+        if self.host == "localhost":  # not those below it: some systems ask the network for them
             return True
         try:
             return ip_address(self.host).is_loopback
@@ -118,10 +126,15 @@ def _remote_target(url: str, scheme: str) -> DatabaseTarget:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise SettingsError(f"the database URL {_shown(url)!r} cannot be read: {error}") from None
+        is_port = port != 0
+    except ValueError:  # whose words may hold what is secret
+        host, port, is_port = None, None, False
+    if not is_port:
+        raise SettingsError(f"the database URL {_shown(url)!r} cannot be read: write libsql://HOST, or libsql://HOST:PORT")
     if not host:
         raise SettingsError(f"the database URL {_shown(url)!r} names no host: {_EXAMPLE}")
+    if not _HOST.fullmatch(host) or "authToken=" in parts.path:
+        raise SettingsError(f"the database URL {_shown(url)!r} cannot be read: its parameters begin with a question mark")
     if parts.username is not None or parts.fragment:
         raise SettingsError(
             f"the database URL {_shown(url)!r} may have no user and no #: the token goes into TURSO_AUTH_TOKEN, or ?authToken="
@@ -168,10 +181,12 @@ def _port_of(scheme: str) -> int:
 
 
 def _shown(url: str) -> str:
-    """The URL without what may be secret: user, password, query."""
-    head, _, _ = url.partition("?")
+    """The URL without what may be secret: user, password, query, and what stands where a port should."""
+    head = _TOKEN.sub("…", re.split("[?#]", url, maxsplit=1)[0])
     scheme, colon, rest = head.partition(":")
     if scheme.lower() == "file":
         return head
+    if "@" in url:  # a password may hold any of the characters that end one
+        return f"{scheme}{colon}//…"
     slashes = "//" if rest.startswith("//") else ""
-    return f"{scheme}{colon}{slashes}{rest.removeprefix('//').rpartition('@')[2]}"
+    return f"{scheme}{colon}{slashes}" + _NO_PORT.sub(r"\1:…", rest.removeprefix("//"))

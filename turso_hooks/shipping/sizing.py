@@ -12,6 +12,9 @@ _TARGET_S = 1.0
 SMALLEST_BYTES = 4096
 """The smallest limit on bytes, which is that of an event (`Settings.max_event_bytes`)."""
 
+_OFTEN = 3
+"""So many failures in a row are no accident."""
+
 
 class BatchSize:
     """The limits of the next batch.
@@ -24,16 +27,27 @@ class BatchSize:
     def __init__(self, most_records: int, most_bytes: int) -> None:
         self._most_records, self._most_bytes = most_records, most_bytes
         self.records, self.bytes = most_records, most_bytes
+        self._failures = 0
 
     def took(self, seconds: float, records: int, size_bytes: int) -> None:
         """Learn from a batch of `records` records and `size_bytes` bytes that was written."""
-        self.failed(seconds, records, size_bytes)
+        self._shrink(seconds, records, size_bytes)
+        self._failures = 0
         if seconds < _TARGET_S / 2:
             self.records = min(self._most_records, 2 * self.records)
             self.bytes = min(self._most_bytes, 2 * self.bytes)
 
     def failed(self, seconds: float, records: int, size_bytes: int) -> None:
-        """Learn from one that was not: if that took long, it may have been because it was too much."""
+        """Learn from one that was not: if that took long, or happened several times, it may have been because it was too much.
+
+        Not every proxy says so: some just break off.
+        """
+        self._failures += 1
+        if self._failures >= _OFTEN:
+            self.records, self.bytes = max(1, records // 2), max(SMALLEST_BYTES, size_bytes // 2)
+        self._shrink(seconds, records, size_bytes)
+
+    def _shrink(self, seconds: float, records: int, size_bytes: int) -> None:
         if seconds > _TARGET_S:
             share = _TARGET_S / seconds
             self.records = max(1, int(records * share))

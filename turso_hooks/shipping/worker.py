@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from turso_hooks.errors import DatabaseError, DatabaseUnavailable, JournalError, describe
+from turso_hooks.errors import DatabaseError, DatabaseLocked, DatabaseUnavailable, JournalError, describe
 from turso_hooks.journal import Writer
 from turso_hooks.shipping.backoff import backoff_s
 from turso_hooks.shipping.counts import Counts, encode_tally, log, warn_once
@@ -43,6 +43,9 @@ _CHECK_EVERY_S = 1.0
 _LOCKED_PAUSE_S = 0.5
 """The longest pause while another program holds the database: it lets go without telling."""
 
+_WANTED_PAUSE_S = 0.1
+"""How long to wait before the one further attempt for whoever flushes or exits."""
+
 _PATIENCE_S = 30.0
 """How long a database may be out of reach before it is worth a warning."""
 
@@ -63,6 +66,7 @@ class Worker:
         self._failures = 0
         self._failing_since = 0.0
         self._shipped_then = 0
+        self._is_wanted = False
         self._has_warned = False
         self._retry_at = 0.0
         self._adopt_at = 0.0
@@ -79,7 +83,7 @@ class Worker:
     def wait_shipped(self, deadline: float) -> bool:
         """Wait until everything recorded before this call is in the database, or until `deadline` (monotonic)."""
         goal = self._writer.end()
-        self._retry_at = 0.0
+        self._retry_at, self._is_wanted = 0.0, True
         self._wake.set()
         with self._changed:
             while self._shipper.own_position < goal:
@@ -208,10 +212,20 @@ class Worker:
         self._has_more = False
         pause_s = backoff_s(self._failures, random.random())  # noqa: S311  # a pause is no secret
         asked_s = error.retry_after_s if isinstance(error, DatabaseUnavailable) else None
-        self._retry_at = now + (min(pause_s, _LOCKED_PAUSE_S) if "locked" in error.problem else max(pause_s, asked_s or 0))
+        if isinstance(error, DatabaseLocked):
+            pause_s = min(pause_s, _LOCKED_PAUSE_S)
+        if self._is_wanted:  # by somebody who came while this attempt was under way already
+            self._is_wanted, asked_s = False, None
+            pause_s = min(pause_s, _WANTED_PAUSE_S)
+        self._retry_at = now + max(pause_s, asked_s or 0)
         self.problem = str(error)
         is_passing = isinstance(error, DatabaseUnavailable)
         if not is_passing or now - self._failing_since > _PATIENCE_S:
             self._has_warned = True
-            warn_once(f"database:{error.problem}", "%s. Events wait in the journal until then.", error)
+            # Of what a server says each time in other words the code is enough.
+            warn_once(
+                f"database:{error.code if error.code.startswith('HTTP') else error.problem}",
+                "%s. Events wait in the journal until then.",
+                error,
+            )
         log.debug("shipping failed: %s", error)

@@ -95,7 +95,7 @@ class HttpClient(libsql_client.Client):
 
     async def _ask(self, name: str, request: Callable[[], hrana.Step], read: Callable[[dict[str, Any]], _T]) -> _T:
         self._check_open()
-        operation = Operation(name, self._name)
+        operation = self._pipeline.access.operation(name, self._name)
         with messages_understood(operation):
             body = request()
             (result, *_) = await self._thread.run(lambda: self._pipeline.ask(operation, body))
@@ -113,12 +113,13 @@ class HttpTransaction(libsql_client.Transaction):
     def __init__(self, name: str, pipeline: _Pipeline, thread: LoopThread) -> None:
         self._name = name
         self._thread = thread
+        self._access = pipeline.access
         self._stream = _Stream(pipeline)
         self._is_closed = False
 
     async def execute(self, stmt: libsql_client.InStatement, args: libsql_client.InArgs = None) -> libsql_client.ResultSet:
         """Run one statement; the first one takes the write lock."""
-        operation = Operation("run a statement in a transaction", self._name)
+        operation = self._operation("run a statement in a transaction")
         statement = libsql_client.Statement.convert(stmt, args)
         self._check_open(operation)
         with messages_understood(operation):
@@ -133,7 +134,7 @@ class HttpTransaction(libsql_client.Transaction):
 
     async def commit(self) -> None:
         """Let everything take effect, and close."""
-        operation = Operation("commit a transaction", self._name)
+        operation = self._operation("commit a transaction")
         self._check_open(operation)
         self._is_closed = True
         await self._thread.run(lambda: self._stream.finish(operation, "COMMIT"))
@@ -142,7 +143,7 @@ class HttpTransaction(libsql_client.Transaction):
         """Let nothing take effect, and close."""
         if not self.closed:
             self._is_closed = True
-            await self._thread.run(lambda: self._stream.finish(Operation("roll a transaction back", self._name), "ROLLBACK"))
+            await self._thread.run(lambda: self._stream.finish(self._operation("roll a transaction back"), "ROLLBACK"))
 
     def close(self) -> None:
         """Close; what was not committed is rolled back, without waiting for that."""
@@ -154,6 +155,9 @@ class HttpTransaction(libsql_client.Transaction):
     def closed(self) -> bool:
         """Whether the transaction is over."""
         return self._is_closed or self._stream.is_over
+
+    def _operation(self, name: str) -> Operation:
+        return self._access.operation(name, self._name)
 
     def _check_open(self, operation: Operation) -> None:
         if self.closed:
@@ -311,13 +315,21 @@ class _Stream:
             server = None
         if server is None or server.scheme not in {"http", "https"}:
             raise strange_address(operation)
-        if self._access.server.is_encrypted and not server.is_encrypted:
+        known = self._access.server
+        if not _is_near(known.host, server.host) or (known.is_encrypted and not server.is_encrypted):
             raise strange_address(operation)
         try:
             replace(self._access, server=server).check(operation)
         except DatabaseUnusable:
             raise strange_address(operation) from None
         return server
+
+
+def _is_near(known: str, other: str) -> bool:
+    """Whether another host is the known one, or of the same domain: Turso's databases have a name in each region."""
+    domain = known.partition(".")[2]
+    is_name = "." in domain and not known.replace(".", "").isdigit()
+    return other == known or (is_name and other.endswith(f".{domain}"))
 
 
 def _is_refusal(error: BaseException) -> bool:

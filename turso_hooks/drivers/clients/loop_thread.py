@@ -1,22 +1,22 @@
 """An asyncio event loop on a thread of its own, for clients that know asyncio only: any caller may use them, trio among them.
 
 So a client belongs to no loop of its user's: it outlives `asyncio.run`, and serves several loops with the same connections.
-The thread is a daemon, so that a client nobody closed does not hold up the interpreter's exit. The loop waits by poll(2): what
-epoll waits for is shared with forked children, and a child that tidies up would take it from its parent. In a forked child,
-where the thread is not, the first call begins another.
+The thread is a daemon, so that a client nobody closed does not hold up the interpreter's exit. In a forked child, where the
+thread is not, the first call begins another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import selectors
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import anyio.to_thread
+
+from turso_hooks.drivers.private_loop import PrivateLoop
 
 _T = TypeVar("_T")
 
@@ -60,8 +60,7 @@ class LoopThread:
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = asyncio.SelectorEventLoop(selectors.PollSelector())
-            self._loop.set_exception_handler(lambda *_: None)  # what a client nobody closed has to say at exit
+            self._loop = PrivateLoop()
             self._process_id = os.getpid()
             threading.Thread(target=_run, args=(self._loop,), name="turso-hooks client", daemon=True).start()
         return self._loop

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
+import aiohttp
 import libsql_client
 
 from turso_hooks.drivers.access import Access, access_to
 from turso_hooks.drivers.clients.embedded import EmbeddedClient
 from turso_hooks.drivers.clients.http import HttpClient
 from turso_hooks.drivers.clients.mapped import MappedClient
-from turso_hooks.drivers.faults import Operation
+from turso_hooks.drivers.faults import Operation, refused_request
 from turso_hooks.drivers.urls import DatabaseTarget
 from turso_hooks.errors import DatabaseUnusable
 
@@ -29,8 +31,23 @@ def create_client(
 
 def websocket_client(target: DatabaseTarget, access: Access) -> libsql_client.Client:
     """libsql-client's own client, as it is, for the event loop that runs now. Raises `DatabaseUnusable`."""
-    access.check(Operation("make a client", target.name))
+    operation = access.operation("make a client", target.name)
+    access.check(operation)
     try:
-        return libsql_client.create_client(access.server.url, auth_token=access.token)
+        client = libsql_client.create_client(access.server.url, auth_token=access.token)
     except libsql_client.LibsqlError as error:
-        raise DatabaseUnusable("make a client", target.name, str(error)) from error
+        raise operation.failed(DatabaseUnusable, str(error)) from error
+    _follow_no_redirect(client, operation)
+    return client
+
+
+def _follow_no_redirect(client: Any, operation: Operation) -> None:
+    """Before the client says anything: it would send the token to wherever the handshake ends, and cannot be told not to."""
+
+    async def refuse(_session: object, _context: object, parameters: Any) -> None:
+        raise refused_request(operation, parameters.response.status, {"location": parameters.response.headers["Location"]}, b"")
+
+    redirected = aiohttp.TraceConfig()
+    redirected.on_request_redirect.append(refuse)
+    redirected.freeze()
+    client._session._trace_configs.append(redirected)  # noqa: SLF001  # neither library has a public way
