@@ -29,6 +29,7 @@ from turso_hooks.store import Batch, Position, prepare_schema, row_of, write_bat
 START = datetime(2026, 1, 2, tzinfo=timezone.utc)
 TABLES = ("sessions", "messages", "tool_executions", "model_calls", "notes")
 TEXTS = (None, None, "", "plain", "nul\0nul", 'quo"te\n\\u0041 \\', "é 日本語 😀", "{}", "null", "12", " x ", "z" * 3000)
+LONGER_THAN_A_PAGE = tuple(letter * length for letter, length in (("a", 5000), ("b", 7000), ("c", 9001), ("d", 20_000)))
 NUMBERS = (None, 0, 1, -1, 2**53 + 1, 2**63 - 1, 2**70)
 COSTS = (None, 0.0, 0.399506, 1 / 3, 3e-06 * 123, 1e-20, 5, 1e300)
 
@@ -84,6 +85,13 @@ def events_of(seed: int, count: int) -> Iterator[Event]:
     return (pick.choice(makers)() for _ in range(count))
 
 
+def url_of(name: str, request: pytest.FixtureRequest) -> str:
+    """The address of the server of this name, over HTTP or a WebSocket."""
+    server = request.getfixturevalue(name.partition(" ")[0])
+    url: str = server.ws_url if "WebSocket" in name else server.url
+    return url
+
+
 def write(database: Database, batches: list[list[Event]]) -> None:
     position = None
     for number, events in enumerate(batches, start=1):
@@ -105,7 +113,7 @@ def everything(database: Database) -> dict[str, list[dict[str, Any]]]:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["turso_server", "libsql_server", "libsql_server over a WebSocket"])
 def test_the_same_events_make_the_same_rows(name: str, seed: int, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    server = request.getfixturevalue(name.partition(" ")[0])
+    url = url_of(name, request)
     pick = random.Random(seed)
     events = list(events_of(seed, 300))
     batches = []
@@ -113,7 +121,6 @@ def test_the_same_events_make_the_same_rows(name: str, seed: int, request: pytes
         size = pick.choice([1, 2, 30, 100])
         batches.append(events[:size])
         events = events[size:]
-    url = server.ws_url if "WebSocket" in name else server.url
     with EmbeddedDatabase(tmp_path / "rows.db") as here, open_database(parse_database_url(url)) as there:
         for database in (here, there):
             prepare_schema(database)
@@ -122,3 +129,34 @@ def test_the_same_events_make_the_same_rows(name: str, seed: int, request: pytes
         for database in (here, there):
             numbers = database.execute("SELECT count(*), count(DISTINCT session_id || ' ' || sequence) FROM messages").rows[0]
             assert numbers[0] == numbers[1] > 10
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["turso_server", "libsql_server", "libsql_server over a WebSocket"])
+def test_long_rows_written_again_and_again_are_what_they_are_in_a_file(
+    name: str, seed: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    pick = random.Random(seed)
+
+    def message(text: str, message_id: str | None = None) -> MessageAdded:
+        return MessageAdded(
+            event_id=f"{pick.randrange(10**9):032x}",
+            session_id="s",
+            role="user",
+            message_id=message_id,
+            content=text,
+            occurred_at=START,
+        )
+
+    batches = []
+    for number in range(5):
+        twice = [message(pick.choice(LONGER_THAN_A_PAGE), f"{number}.{n}") for n in range(3) for _ in range(pick.choice([2, 3]))]
+        batches.append([*twice, *(message("ok") for _ in range(10))])
+    with (
+        EmbeddedDatabase(tmp_path / "rows.db") as here,
+        open_database(parse_database_url(url_of(name, request))) as there,
+    ):
+        for database in (here, there):
+            prepare_schema(database)
+            write(database, batches)
+        assert everything(there) == everything(here)

@@ -43,7 +43,7 @@ def checked(arguments: Sequence[Any]) -> Sequence[Any]:
 def few_statements(statements: Iterable[Statement]) -> Iterator[tuple[str, Sequence[Any]]]:
     """SQL and arguments, as few as possible, in the order of the rows. Raises `ValueNotSendable`."""
     for statement in statements:
-        if statement.bulk is None or len(statement.rows) == 1:
+        if statement.bulk is None or (len(statement.rows) == 1 and not statement.bulk.reals):
             yield from ((statement.sql, row) for row in statement.rows)
         else:
             yield from _together(statement, statement.bulk)

@@ -140,12 +140,21 @@ def row_statements(rows: Sequence[Row]) -> list[Statement]:
     for row in rows:
         by_table[row.table.name].append(row.values)
     seen = Statement(SESSION_SEEN, _sessions_seen(rows), BULK_SESSION_SEEN)
-    return [seen, *(_upsert(table.name, by_table[table.name]) for table in TABLES)]
+    return [seen, *(statement for table in TABLES for statement in _upserts(table.name, by_table[table.name]))]
 
 
-def _upsert(table: str, rows: Sequence[tuple[Any, ...]]) -> Statement:
+def _upserts(table: str, rows: Sequence[tuple[Any, ...]]) -> list[Statement]:
+    """The n-th row of an id is in the n-th statement: see `Bulk`."""
     sql, bulk = _UPSERTS[table]
-    return Statement(sql, rows, bulk)
+    statements: list[list[tuple[Any, ...]]] = []
+    seen: Counter[str] = Counter()
+    for row in rows:
+        row_id = row[0]
+        if seen[row_id] == len(statements):
+            statements.append([])
+        statements[seen[row_id]].append(row)
+        seen[row_id] += 1
+    return [Statement(sql, together, bulk) for together in statements]
 
 
 def _statements(batch: Batch, now: str) -> list[Statement]:
