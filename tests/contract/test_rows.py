@@ -150,8 +150,9 @@ def test_long_rows_written_again_and_again_are_what_they_are_in_a_file(
 
     batches = []
     for number in range(5):
-        twice = [message(pick.choice(LONGER_THAN_A_PAGE), f"{number}.{n}") for n in range(3) for _ in range(pick.choice([2, 3]))]
-        batches.append([*twice, *(message("ok") for _ in range(10))])
+        again = [f"{number}.{n}" for n in range(3) for _ in range(pick.choice([2, 3]))]
+        long = [message(pick.choice(LONGER_THAN_A_PAGE), message_id) for message_id in again]
+        batches.append([*long, *(message("ok") for _ in range(10))])
     with (
         EmbeddedDatabase(tmp_path / "rows.db") as here,
         open_database(parse_database_url(url_of(name, request))) as there,

@@ -59,5 +59,8 @@ def test_what_json_does_not_hold_is_bound_between_the_others(row: tuple[object, 
     assert said == ["bulk", "one", "bulk"]
 
 
-def test_a_single_row_is_bound() -> None:
-    assert list(few_statements([Statement("one", [("a", 1, 0.5)], BULK)])) == [("one", ("a", 1, 0.5))]
+def test_a_single_row_is_bound_unless_a_float_may_be_in_it() -> None:
+    """Turso's server does not read every bound float exactly."""
+    row = ("a", 1, 0.5)
+    assert list(few_statements([Statement("one", [row], Bulk("bulk"))])) == [("one", row)]
+    assert [sql for sql, _ in few_statements([Statement("one", [row], BULK)])] == ["bulk"]
