@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import email.utils
+import itertools
+import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -347,6 +350,37 @@ def test_a_server_that_asks_to_be_left_alone_is(journal: Journal, front: Nginx, 
         assert worker._retry_at - time.monotonic() > 100
     front.configure()
     journal.ship(front.url)
+    assert is_whole(libsql_server)
+
+
+def test_what_a_server_says_back_of_the_token_is_kept_out_of_every_word(
+    journal: Journal, front: Nginx, libsql_server: LibsqlServer
+) -> None:
+    bodies = (f"no such token: {TOKEN}", json.dumps({"error": f"bad {TOKEN}"}), json.dumps({"results": TOKEN}))
+    for status, body in itertools.product((200, 401, 503), bodies):
+        front.configure(answer=status, body=body)
+        journal.fails(front.url, DatabaseError, "cannot", TOKEN)
+        for file in journal.folder.path.iterdir():
+            assert TOKEN.encode() not in file.read_bytes()
+
+
+def test_a_flush_that_comes_while_an_attempt_fails_gets_one_of_its_own(
+    journal: Journal, front: Nginx, libsql_server: LibsqlServer, proxy: StartProxy
+) -> None:
+    network = proxy(front.port)
+    front.configure(answer=503, retry_after=300)
+    network.hold_answers.clear()
+    worker = Worker(journal.shipper(network.url), journal.writer, Counts(), 0.01)
+    worker.start()
+    network.wait_until(lambda: network.answers == 1)
+    front.configure()
+    with ThreadPoolExecutor() as pool:
+        shipped = pool.submit(worker.wait_shipped, time.monotonic() + 10)
+        while not worker._is_wanted:
+            worker._thread.join(0.01)
+        network.hold_answers.set()
+        assert shipped.result()
+    worker.stop(time.monotonic() + 5)
     assert is_whole(libsql_server)
 
 

@@ -54,6 +54,7 @@ class Pipeline:
     def __init__(self, settings: Settings, target: DatabaseTarget, counts: Counts) -> None:
         self.settings = settings
         self.counts = counts
+        self._target = target
         self.folder = JournalFolder(settings.state_folder, target.name)
         self._workers: dict[Writer, Worker] = {}
         self._unfinished: dict[Path, int] = {}
@@ -128,7 +129,7 @@ class Pipeline:
         """Keep one encoded event; see `Writer.append`."""
 
     def _start_worker(self, writer: Writer) -> None:
-        database = open_store(self.settings, busy_timeout_s=_BUSY_S)
+        database = open_store(self.settings, self._target, busy_timeout_s=_BUSY_S)
         shipper = Shipper(database, self.folder, writer=writer, batch_events=self.settings.batch_events)
         worker = Worker(shipper, writer, self.counts, self.settings.ship_interval_s)
         try:

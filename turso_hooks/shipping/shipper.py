@@ -47,6 +47,10 @@ _YIELD_EVERY = 64
 """Records between two offers to let other threads run; some 200 us of work."""
 
 
+_MOST_MOVES = 3
+"""Who finds a position moved so often in a row shall pause: something is odd about the database, and asking is not free."""
+
+
 @dataclass
 class _Source:
     """The segments of one writer, in order, and how far they are in the database."""
@@ -55,6 +59,8 @@ class _Source:
     segments: list[Segment]
     position: Position | None = None
     is_position_known: bool = False
+    moves: int = 0
+    """How often in a row another one had moved it."""
 
 
 @dataclass
@@ -217,9 +223,12 @@ class Shipper:
                 self._write_alone(source, records[0], end, counts, refusal)
             else:
                 raise DatabaseUnusable(refusal.operation, refusal.target, refusal.problem) from refusal
-        except PositionMoved:
+        except PositionMoved as moved:
             source.is_position_known = False
             self._is_prepared = False  # a newer schema refuses batches in the same way
+            source.moves += 1
+            if source.moves > _MOST_MOVES:
+                raise DatabaseUnavailable(moved.operation, moved.target, moved.problem) from moved
 
     def _write_alone(
         self, source: _Source, record: Record, end: Position, counts: Counter[str], refusal: DatabaseError
@@ -256,6 +265,7 @@ class Shipper:
         self._size.took(time.monotonic() - began, batch.records, size_bytes)
         self._contact.reached()
         source.position = batch.end
+        source.moves = 0
         self.shipped.records += batch.records
         self.shipped.own_records += batch.records if source is self._own else 0
         self.shipped.events += len(batch.rows)
