@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from serving.proxy import Proxy
 from serving.servers import LibsqlServer, Nginx
-from turso_hooks.drivers import parse_database_url
+from turso_hooks.drivers import open_database, parse_database_url
 from turso_hooks.drivers.clients import create_client
 from turso_hooks.errors import DatabaseUnavailable, DatabaseUnusable, RequestTooLarge
 
@@ -177,3 +178,46 @@ async def test_a_stream_goes_on_where_the_server_says_but_never_unencrypted(
                 await client.transaction().execute("SELECT 1")
     finally:
         server.kill()
+
+
+@pytest.mark.anyio
+async def test_a_stream_goes_on_at_no_other_host(nginx: Callable[[str], Nginx], libsql_server: LibsqlServer) -> None:
+    front = nginx(libsql_server.url)
+    result = {"type": "ok", "response": {"type": "execute", "result": {"cols": [], "rows": [], "affected_row_count": 0}}}
+    front.configure(
+        answer=200, body=json.dumps({"baton": "b", "base_url": f"http://127.0.0.2:{front.port}", "results": [result] * 2})
+    )
+    async with create_client(parse_database_url(front.http_url), TOKEN) as client:
+        transaction = client.transaction()
+        with pytest.raises(DatabaseUnusable, match="where no token is sent"):
+            await transaction.execute("SELECT 1")
+
+
+def test_a_websocket_follows_no_redirect(nginx: Callable[[str], Nginx], libsql_server: LibsqlServer) -> None:
+    front, elsewhere = nginx(libsql_server.url), nginx(libsql_server.url)
+    front.configure(redirect_to=elsewhere.http_url, is_everywhere=True)
+    url = front.http_url.replace("http:", "ws:")
+    with (
+        open_database(parse_database_url(url), auth_token=TOKEN, request_timeout_s=5) as database,
+        pytest.raises(DatabaseUnusable, match="redirects|307"),
+    ):
+        database.execute("SELECT 1")
+    assert elsewhere.requests() == []
+
+
+def test_a_certificate_nobody_vouches_for_is_told_over_a_websocket_too(
+    nginx: Callable[[str], Nginx], libsql_server: LibsqlServer
+) -> None:
+    url = nginx(libsql_server.url).url.replace("libsql:", "wss:").replace("https:", "wss:")
+    with (
+        open_database(parse_database_url(url), request_timeout_s=5) as database,
+        pytest.raises(DatabaseUnusable, match="certificate is not to be trusted.*SSL_CERT_FILE"),
+    ):
+        database.execute("SELECT 1")
+
+
+@pytest.mark.anyio
+async def test_a_blocking_call_works_in_a_thread_with_an_event_loop(libsql_server: LibsqlServer) -> None:
+    with open_database(parse_database_url(libsql_server.ws_url)) as database:
+        assert database.execute("SELECT 1").rows == [(1,)]
+        assert (await anyio.to_thread.run_sync(database.execute, "SELECT 1")).rows == [(1,)]

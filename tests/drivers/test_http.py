@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
+import signal
 import socket
 import threading
 import time
@@ -13,8 +15,8 @@ import pytest
 
 from serving.proxy import Proxy
 from serving.servers import LibsqlServer, Nginx, TursoServer
-from turso_hooks.drivers import Database, open_database, parse_database_url
-from turso_hooks.errors import DatabaseUnavailable
+from turso_hooks.drivers import Database, open_database, parse_database_url, sockets
+from turso_hooks.errors import DatabaseUnavailable, RequestTooLarge
 
 
 def opened(url: str, timeout_s: float = 5.0) -> Database:
@@ -80,6 +82,32 @@ def test_no_stream_is_left_open(libsql_server: LibsqlServer) -> None:
 
 
 @pytest.fixture
+def answering() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
+    """Serve each connection by a function, on a thread of its own."""
+    with contextlib.ExitStack() as stack:
+
+        def serve(answer: Callable[[socket.socket], None]) -> str:
+            listener = socket.create_server(("127.0.0.1", 0))
+
+            def one(link: socket.socket) -> None:
+                with link, contextlib.suppress(OSError):
+                    answer(link)
+
+            def run() -> None:
+                with contextlib.suppress(OSError):
+                    while True:
+                        threading.Thread(target=one, args=(listener.accept()[0],), daemon=True).start()
+
+            thread = threading.Thread(target=run, daemon=True)
+            thread.start()
+            stack.callback(listener.close)
+            stack.callback(listener.shutdown, socket.SHUT_RDWR)
+            return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        yield serve
+
+
+@pytest.fixture
 def trickle() -> Iterator[Callable[[bytes], str]]:
     """Serve bytes one by one, slowly, to whoever connects."""
     ended = threading.Event()
@@ -142,3 +170,113 @@ def test_a_forked_child_has_a_connection_of_its_own(libsql_server: LibsqlServer,
         assert os.waitpid(pid, 0)[1] == 0
         assert database.execute("SELECT 3").rows == [(3,)]
     assert network.connections == 2
+
+
+def test_a_child_forked_while_an_answer_is_read_is_not_held(answering: Callable[..., str]) -> None:
+    is_reading = threading.Event()
+
+    def half_an_answer(link: socket.socket) -> None:
+        link.recv(1 << 16)
+        link.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nhalf")
+        is_reading.set()
+        link.recv(1)
+
+    def ask() -> None:
+        with contextlib.suppress(DatabaseUnavailable):
+            database.execute("SELECT 1")
+
+    with opened(answering(half_an_answer), timeout_s=1) as database:
+        parent = threading.Thread(target=ask)
+        parent.start()
+        assert is_reading.wait(5)
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(10)  # ends the child if it hangs
+            try:
+                database.execute("SELECT 2")
+            except DatabaseUnavailable:
+                os._exit(0)
+            os._exit(1)
+        parent.join()
+        assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_who_refuses_before_all_was_sent_is_heard(answering: Callable[..., str]) -> None:
+    """As nginx does it with a body that is too large, on a connection that it then closes."""
+
+    def refuse(link: socket.socket) -> None:
+        link.recv(4096)
+        link.sendall(b"HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        link.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            link.settimeout(0.2)
+            link.recv(4096)
+
+    with opened(answering(refuse)) as database, pytest.raises(RequestTooLarge):
+        database.execute("SELECT ?", ("x" * 3_000_000,))
+
+
+def test_an_interim_answer_is_not_taken_for_the_answer(answering: Callable[..., str]) -> None:
+    def hints_first(link: socket.socket) -> None:
+        link.recv(1 << 16)
+        link.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    with opened(answering(hints_first)) as database, pytest.raises(DatabaseUnavailable, match="the connection broke off"):
+        database.execute("SELECT 1")
+
+
+def test_after_an_answer_that_is_none_the_connection_is_not_used_again(answering: Callable[..., str]) -> None:
+    connections = []
+
+    def odd(link: socket.socket) -> None:
+        connections.append(link)
+        while link.recv(1 << 16):
+            link.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nodd!")
+
+    with opened(answering(odd)) as database:
+        for _ in range(2):
+            with pytest.raises(DatabaseUnavailable, match="not that of a database"):
+                database.execute("SELECT 1")
+    assert len(connections) == 2
+
+
+def test_an_answer_nested_without_end_is_none(answering: Callable[..., str]) -> None:
+    body = b"[" * 200_000
+
+    def nested(link: socket.socket) -> None:
+        link.recv(1 << 16)
+        link.sendall(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%s" % (statuses.pop(), len(body), body))
+        link.recv(1 << 16)  # what was not read yet would make the end a reset
+
+    statuses = [503, 200]
+    with opened(answering(nested)) as database:
+        for words in ("not that of a database", "503"):
+            with pytest.raises(DatabaseUnavailable, match=words):
+                database.execute("SELECT 1")
+
+
+def test_who_debugs_http_in_the_same_program_sees_none_of_ours(
+    libsql_server: LibsqlServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
+    with opened(libsql_server.url) as database:
+        database.execute("SELECT ?", ("a secret",))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
+    with contextlib.ExitStack() as stack:
+        silent = stack.enter_context(socket.socket())
+        silent.bind(("127.0.0.9", 0))
+        silent.listen(0)
+        port = silent.getsockname()[1]
+        for _ in range(4):  # its queue is full then, and what comes after is not answered
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.9", port))
+        stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.9", "127.0.0.1")]
+        found = sockets.connect(addresses, time.monotonic() + 1)
+        stack.enter_context(found.link)
+        assert found.address == ("127.0.0.1", port)
+        assert found.refusing == (("127.0.0.9", port),)

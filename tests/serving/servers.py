@@ -361,7 +361,7 @@ http {{
         client_max_body_size {max_body};
         location = /generation {{ access_log off; return 200 "{generation} $pid"; }}
         location = /v2/pipeline {{ {check_token} {answer} {forward} }}
-        location / {{ {check_token} {forward} }}
+        location / {{ {check_token} {answer_elsewhere} {forward} }}
     }}
 }}
 """
@@ -404,13 +404,14 @@ class Nginx(Server):
         retry_after: str | int | None = None,
         body: str | None = None,
         redirect_to: str | None = None,
+        is_everywhere: bool = False,
     ) -> None:
         """Say all that differs from passing everything on; back when it holds for every new connection.
 
         token: anything but `Authorization: Bearer TOKEN` gets 401.
         max_body: a request with a larger body gets 413.
         answer: what POST /v2/pipeline gets instead of reaching the server behind, with that Retry-After header and body,
-        or as a redirection.
+        or as a redirection; `is_everywhere` says that every other path gets the same, such as that of WebSockets.
         """
         check_token = "" if token is None else f"if ($http_authorization != {_quoted('Bearer ' + token)}) {{ return 401; }}"
         answering = ""
@@ -432,6 +433,7 @@ class Nginx(Server):
             generation=self.generation,
             check_token=check_token,
             answer=answering,
+            answer_elsewhere=answering if is_everywhere else "",
             forward=FORWARD.format(upstream_url=self.upstream_url),
         )
         (self.folder / "nginx.conf").write_text(config, encoding="utf-8")

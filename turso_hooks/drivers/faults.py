@@ -127,7 +127,7 @@ def _words_of(body: bytes) -> tuple[str, str]:
     """What the body of a refusal says in words, and its code: JSON of a server of ours, or plain text of anybody's."""
     try:
         said = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = body.decode(errors="replace")
         return ("" if "<" in text else _short(text)), ""
     if not isinstance(said, dict):

@@ -1,6 +1,7 @@
 """Any client of libsql-client's kind behind the blocking face of a database: `ws:` and `wss:` URLs, and clients handed in.
 
-The client lives on an event loop of its own, which runs only while a call does, on the caller's thread.
+The client lives on an event loop of its own, which runs only while a call does: on the caller's thread, or, if that runs an
+event loop already, on another for which the caller waits, as it does for every database.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,15 +34,16 @@ class ClientDatabase:
     """A database through an async client, which `connect` makes, inside the event loop, when it is first used.
 
     Any thread may call it; calls wait for each other. A call that takes longer than `timeout_s` fails, and the next one begins
-    with a new client. Raises `DatabaseError`.
+    with a new client. `secret` is shown in no error. Raises `DatabaseError`.
     """
 
-    def __init__(self, name: str, connect: Callable[[], Client], *, timeout_s: float) -> None:
+    def __init__(self, name: str, connect: Callable[[], Client], *, timeout_s: float, secret: str | None = None) -> None:
         self.name = name
         self._connect = connect
         self._timeout_s = timeout_s
+        self._secret = secret
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: PrivateLoop | None = None
         self._client: Client | None = None
         self._process_id = 0
 
@@ -77,7 +80,7 @@ class ClientDatabase:
             try:
                 if self._loop is None:
                     self._loop, self._process_id = PrivateLoop(), os.getpid()
-                return self._loop.run_until_complete(asyncio.wait_for(self._ask(ask), self._timeout_s))
+                return self._loop.run_here(lambda: asyncio.wait_for(self._ask(ask), self._timeout_s))
             except BaseException as error:
                 mapped = self._mapped(operation, error)
                 if not isinstance(mapped, RowRefused):
@@ -97,7 +100,7 @@ class ClientDatabase:
         return await ask(self._client)
 
     def _mapped(self, name: str, error: BaseException) -> DatabaseError | None:
-        operation = Operation(name, self.name)
+        operation = Operation(name, self.name, self._secret)
         if isinstance(error, DatabaseError):
             return error
         if isinstance(error, (TimeoutError, asyncio.TimeoutError)):  # one class from Python 3.11 on
@@ -107,18 +110,20 @@ class ClientDatabase:
     def _drop(self) -> None:
         loop, client = self._loop, self._client
         self._loop = self._client = None
-        if loop is None:
-            return
-        try:
-            if client is not None:
-                loop.run_until_complete(asyncio.wait_for(client.close(), 1))
-        except Exception:  # noqa: BLE001, S110  # it is on its way out, and its faults with it
-            pass
-        finally:
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-            loop.run_until_complete(asyncio.sleep(0))
-            loop.close()
+        if loop is not None:
+            try:
+                loop.run_here(lambda: _close(client))
+            finally:
+                loop.close()
+
+
+async def _close(client: Client | None) -> None:
+    with suppress(Exception):  # it is on its way out, and its faults with it
+        if client is not None:
+            await asyncio.wait_for(client.close(), 1)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.sleep(0)
 
 
 def _sendable(statements: Sequence[Statement]) -> list[tuple[str, Sequence[Any]]]:

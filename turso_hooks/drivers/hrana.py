@@ -149,7 +149,7 @@ def read_answer(body: bytes) -> Answer:
     """The answer a body holds. Raises `AnswerUnreadable`."""
     try:
         return _decode_answer(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise AnswerUnreadable(f"it begins with {body[:40]!r}" if body else "it is empty") from None
 
 
@@ -191,7 +191,7 @@ def _read_rows(said: dict[str, Any]) -> Rows:
         rows = [tuple(_READERS[cell["type"]](cell) for cell in row) for row in said["rows"]]
         last = said.get("last_insert_rowid")
         return Rows(columns, rows, int(said.get("affected_row_count") or 0), None if last is None else int(last))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise AnswerUnreadable("its rows cannot be read") from None
 
 

@@ -19,6 +19,7 @@ import socket
 import ssl
 import time
 from contextlib import suppress
+from http import HTTPStatus
 from typing import NamedTuple
 
 from turso_hooks.drivers.sockets import addresses_of, connect, left_s
@@ -26,6 +27,9 @@ from turso_hooks.drivers.urls import Server
 
 _IDLE_S = 15.0
 """How long an unused connection is thought good: routers forget idle ones without a word, some after less than a minute."""
+
+_inherited: list[object] = []
+"""What a forked child has of its parent: kept, for a thread that is not there may hold the lock that closing would wait for."""
 
 FAILURES = (OSError, http.client.HTTPException, UnicodeError)
 """What `Connection.post` raises."""
@@ -60,8 +64,7 @@ class Connection:
         connection = self._connection(deadline)
         try:
             self._send(connection, path, body)
-            response = connection.getresponse()
-            answer = Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+            answer = _answer(connection.getresponse())
         except BaseException:
             self.close()
             raise
@@ -84,6 +87,9 @@ class Connection:
                 connection.close()
 
     def _connection(self, deadline: float) -> _Http:
+        if self._http is not None and self._process_id != os.getpid():
+            _inherited.append(self._http)
+            self._http = None
         if self._http is not None and not self._is_good():
             self.close()
         if self._http is None:
@@ -93,11 +99,11 @@ class Connection:
         return self._http
 
     def _is_good(self) -> bool:
-        """Whether the connection can be used again: it is this process's, and the server has not closed it."""
+        """Whether the connection can be used again, as far as can be seen: the server has not closed it."""
         link = None if self._http is None else self._http.link
         if link is None:
             return True  # the server wanted it closed, so it is not open yet
-        if self._process_id != os.getpid() or time.monotonic() - self._used_at > _IDLE_S:
+        if time.monotonic() - self._used_at > _IDLE_S:
             return False
         readable = select.poll()
         readable.register(link, select.POLLIN)
@@ -107,6 +113,12 @@ class Connection:
         if self._server.is_encrypted and self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
+
+
+def _answer(response: http.client.HTTPResponse) -> Answer:
+    if response.status < HTTPStatus.OK:  # http.client knows no interim answer but 100; what follows would be the next one's
+        raise http.client.UnknownProtocol(str(response.status))
+    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
 
 
 class _Http(http.client.HTTPConnection):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from turso_hooks.drivers.access import Access, access_to
 from turso_hooks.drivers.client import Client
 from turso_hooks.drivers.database import Database
@@ -31,7 +33,8 @@ def open_database(  # noqa: PLR0913  # what the drivers need to know, each its o
         return ServerDatabase(target, access, timeout_s=request_timeout_s)
     from turso_hooks.drivers.foreign import ClientDatabase  # noqa: PLC0415  # brings asyncio, 40 ms
 
-    return ClientDatabase(target.name, lambda: _websocket_client(target, access), timeout_s=request_timeout_s)
+    connect = partial(_websocket_client, target, access)
+    return ClientDatabase(target.name, connect, timeout_s=request_timeout_s, secret=access.token)
 
 
 def _websocket_client(target: DatabaseTarget, access: Access) -> Client:

@@ -11,8 +11,12 @@ import asyncio
 import selectors
 import socket
 import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 
 class PrivateLoop(asyncio.SelectorEventLoop):
@@ -21,6 +25,13 @@ class PrivateLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__(selectors.PollSelector())
         self.set_exception_handler(lambda *_: None)
+
+    def run_here(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Run until `work` is done, in a thread that runs a loop already too, which waits meanwhile."""
+        if not is_in_running_loop():
+            return self.run_until_complete(work())
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(lambda: self.run_until_complete(work())).result()
 
     async def getaddrinfo(  # noqa: PLR0913  # as asyncio has it
         self,
@@ -48,6 +59,15 @@ class PrivateLoop(asyncio.SelectorEventLoop):
         except RuntimeError:  # from Python 3.12 on no thread is started once the interpreter ends
             resolve()
         return await found
+
+
+def is_in_running_loop() -> bool:
+    """Whether this thread runs an event loop of asyncio's just now."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _settle(found: asyncio.Future[Any], addresses: Any) -> None:

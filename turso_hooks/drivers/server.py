@@ -68,8 +68,7 @@ class ServerDatabase:
     def close(self) -> None:
         """Close the connection; the next call opens another."""
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
+            self._hang_up()
 
     def _ask(self, name: str, request: Callable[[], hrana.Step], read: Callable[[dict[str, Any]], _T]) -> _T:
         operation = self._access.operation(name, self.name)
@@ -83,10 +82,21 @@ class ServerDatabase:
             requests = [request, hrana.close()] if self._is_closing_streams else [request]
             answer = self._post(operation, hrana.request_body(requests))
             if answer.status == HTTPStatus.OK:
-                return hrana.read_answer(answer.body).results_of(len(requests))
+                return self._read(answer, len(requests))
             if not (self._is_closing_streams and hrana.knows_no_close(answer.body)):
                 raise refused_request(operation, *answer)
             self._is_closing_streams = False
+
+    def _read(self, answer: Answer, requests: int) -> list[dict[str, Any]]:
+        try:
+            return hrana.read_answer(answer.body).results_of(requests)
+        except hrana.AnswerUnreadable:
+            self._hang_up()  # whose answer it was, and what comes next on this connection, nobody knows
+            raise
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
 
     def _post(self, operation: Operation, body: bytes) -> Answer:
         from turso_hooks.drivers.http import FAILURES, Connection  # noqa: PLC0415  # 20 ms that the agent's thread is spared

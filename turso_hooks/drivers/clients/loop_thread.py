@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import anyio.to_thread
 
-from turso_hooks.drivers.private_loop import PrivateLoop
+from turso_hooks.drivers.private_loop import PrivateLoop, is_in_running_loop
 
 _T = TypeVar("_T")
 
@@ -32,10 +32,15 @@ class LoopThread:
         self._process_id = 0
         self._lock = threading.Lock()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is such a thread in this process."""
+        return self._loop is not None and self._process_id == os.getpid()
+
     async def run(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine there and give back what it gives; cancelling this cancels that."""
         future = self.start(work)
-        if _is_asyncio():
+        if is_in_running_loop():
             return await asyncio.wrap_future(future)
         try:
             return await anyio.to_thread.run_sync(future.result, abandon_on_cancel=True)
@@ -70,14 +75,6 @@ class LoopThread:
         if self._loop is not None:
             _inherited.append(self._loop)
         self._loop, self._lock, self._process_id = None, threading.Lock(), 0
-
-
-def _is_asyncio() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

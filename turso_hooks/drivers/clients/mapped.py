@@ -159,7 +159,7 @@ class MappedTransaction(libsql_client.Transaction):
         """Close; what was not committed is rolled back, without waiting for that."""
         if not self._is_closed:
             self._is_closed = True
-            if self._inner is not None:
+            if self._inner is not None and self._thread.is_running:  # else the connection is closed, and the server ended it
                 self._thread.start(self._give_up)
 
     @property
