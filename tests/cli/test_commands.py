@@ -19,6 +19,7 @@ from turso_hooks.events import MessageAdded, ToolCallFinished
 from turso_hooks.journal import JournalFolder, Writer
 from turso_hooks.plugin import Recorder
 from turso_hooks.settings import Settings
+from turso_hooks.store.migrations import LATEST
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Rows = Callable[..., list[tuple[object, ...]]]
@@ -169,7 +170,7 @@ def test_an_import_to_nowhere_is_refused_before_it_begins(run: Run, chats: Path)
 
 
 def test_migrate_makes_a_database_and_says_which_version(run: Run) -> None:
-    assert "version 3 now (applied: 1, 2, 3)" in run("migrate", "--db", "file:new.db").stdout
+    assert f"version {LATEST} now (applied: 1, 2, 3, 4)" in run("migrate", "--db", "file:new.db").stdout
     assert "already" in run("migrate", "--db", "file:new.db").stdout
     assert json.loads(run("migrate", "--json", "--db", "file:new.db").stdout)["applied"] == []
 

@@ -256,7 +256,7 @@ def test_a_schema_that_is_older_newer_or_anothers_is_told_apart_and_not_touched(
 ) -> None:
     prepared(turso_server.url)
     turso_server.ask("DELETE FROM schema_version WHERE version > 1")
-    for table in ("model_calls", "notes", "journal_writers", "journal_counts", "dead_letters"):
+    for table in ("model_calls", "notes", "journal_writers", "journal_counts", "dead_letters", "journal_gaps"):
         turso_server.ask(f"DROP TABLE {table}")
     steps = doctor(turso_server.url)
     assert (steps["schema"]["outcome"], steps["write"]["outcome"]) == ("warning", "ok")

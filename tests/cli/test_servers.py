@@ -14,6 +14,7 @@ import pytest
 
 from serving.proxy import Proxy
 from serving.servers import LibsqlServer, Nginx
+from turso_hooks.store.migrations import LATEST
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Child = Callable[..., subprocess.Popen[str]]
@@ -39,7 +40,7 @@ def test_every_command_works_on_a_server_as_on_a_file(url: str, run: Run, child:
     (tmp_path / "chat.json").write_text('[{"role": "user", "content": "hello"}]', encoding="utf-8")
     environment = {"TURSO_DATABASE_URL": url}
     migrated = run("migrate", "--json", **environment)
-    assert (migrated.stderr, json.loads(migrated.stdout)["applied"]) == ("", [1, 2, 3])
+    assert (migrated.stderr, json.loads(migrated.stdout)["applied"]) == ("", list(range(1, LATEST + 1)))
     demo = run("demo", "--db", url, "--json")
     assert (demo.stderr, demo.returncode) == ("", 0)
     session = json.loads(demo.stdout)["session"]

@@ -24,7 +24,7 @@ from turso_hooks.events import (
     ToolCallStarted,
     Usage,
 )
-from turso_hooks.store import Batch, Position, prepare_schema, row_of, write_batch
+from turso_hooks.store import Batch, Numbering, Position, Standing, prepare_schema, row_of, write_batch
 
 START = datetime(2026, 1, 2, tzinfo=timezone.utc)
 TABLES = ("sessions", "messages", "tool_executions", "model_calls", "notes")
@@ -93,11 +93,11 @@ def url_of(name: str, request: pytest.FixtureRequest) -> str:
 
 
 def write(database: Database, batches: list[list[Event]]) -> None:
-    position = None
+    standing = Standing(None, Numbering())
     for number, events in enumerate(batches, start=1):
-        end = Position(1, number)
-        write_batch(database, Batch("w", position, end, [row_of(event) for event in events], len(events), 1), START)
-        position = end
+        end = Standing(Position(1, number), Numbering(1))
+        write_batch(database, Batch("w", standing, end, [row_of(event) for event in events], len(events)), START)
+        standing = end
 
 
 def everything(database: Database) -> dict[str, list[dict[str, Any]]]:

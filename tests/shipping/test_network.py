@@ -158,7 +158,7 @@ def test_a_timeout_after_the_commit_counts_nothing_twice(
     # The position is asked for first, so its answer must pass: the batch is the request after it.
     answers = network.answers
     network.hold_answers.set()
-    shipper._find_position(shipper._own)  # type: ignore[arg-type]  # what the first batch would do
+    shipper._find_standing(shipper._own)  # type: ignore[arg-type]  # what the first batch would do
     network.wait_until(lambda: network.answers == answers + 1)
     network.hold_answers.clear()
     with pytest.raises(DatabaseUnavailable, match="no answer within 1 s"):
@@ -437,7 +437,7 @@ def test_a_batch_that_lands_after_another_shipper_took_over_changes_nothing(
     real: LibsqlServer | TursoServer = request.getfixturevalue(server)
     late = journal.shipper(real.url, batch_events=10)
     assert late.ship_own()
-    batch = late._batch(late._own, [], late._own.position, {})  # type: ignore[arg-type, union-attr]
+    batch = late._batch(late._own, [], late._own.standing.position, {})  # type: ignore[arg-type, union-attr]
     journal.ship(real.url)
     assert is_whole(real)
     from turso_hooks.store import write_batch

@@ -12,7 +12,9 @@ from turso_hooks.events import MessageAdded, encode
 from turso_hooks.store import (
     Batch,
     DeadLetter,
+    Numbering,
     Position,
+    Standing,
     discard_dead_letter,
     finish_writer,
     prepare_schema,
@@ -37,7 +39,8 @@ def set_aside(database: EmbeddedDatabase, *payloads: bytes) -> None:
     prepare_schema(database)
     letters = [DeadLetter(n, Position(1, n * 100), payload, "refused") for n, payload in enumerate(payloads)]
     counts = Counter(dead_letter=len(letters))
-    write_batch(database, Batch("w", None, Position(1, 9999), [], len(letters), len(letters), letters, counts), NOW)
+    begin, end = Standing(None, Numbering()), Standing(Position(1, 9999), Numbering(len(letters)))
+    write_batch(database, Batch("w", begin, end, [], len(letters), letters, counts), NOW)
 
 
 def message(content: str) -> bytes:

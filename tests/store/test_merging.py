@@ -31,7 +31,7 @@ from turso_hooks.events import (
     decode,
     encode,
 )
-from turso_hooks.store import Batch, Position, prepare_schema, row_of, write_batch
+from turso_hooks.store import Batch, Gap, Numbering, Position, Standing, prepare_schema, row_of, write_batch
 
 START = datetime(2026, 1, 2, tzinfo=timezone.utc)
 NOW = START + timedelta(days=1)
@@ -44,13 +44,14 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.database = EmbeddedDatabase(folder / "a.db")
         prepare_schema(self.database)
-        self.position: Position | None = None
+        self.standing = Standing(None, Numbering())
 
     def write(self, *events: Event) -> None:
-        end = Position(1, (self.position.offset if self.position else 0) + 1)
+        position = self.standing.position
+        end = Standing(Position(1, (position.offset if position else 0) + 1), Numbering(1))
         read = [row_of(decode(encode(event))) for event in events]
-        write_batch(self.database, Batch("w", self.position, end, read, len(read), 1), NOW)
-        self.position = end
+        write_batch(self.database, Batch("w", self.standing, end, read, len(read)), NOW)
+        self.standing = end
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         result = self.database.execute(f"SELECT * FROM {table} ORDER BY id")
@@ -204,11 +205,12 @@ def test_a_tool_call_finds_its_message_whichever_comes_first(store: Store) -> No
 def test_a_batch_that_does_not_begin_where_the_writer_stands_changes_nothing(store: Store) -> None:
     store.write(NoteAdded(session_id="s", name="first"))
     before = store.everything()
-    late = Batch("w", None, Position(1, 9), [row_of(NoteAdded(session_id="s", name="late"))], 1, 1, counts=Counter(dropped=1))
+    begin, end = Standing(None, Numbering()), Standing(Position(1, 9), Numbering(1, [Gap(0, 0)]))
+    late = Batch("w", begin, end, [row_of(NoteAdded(session_id="s", name="late"))], 1, counts=Counter(dropped=1))
     with pytest.raises(PositionMoved):
         write_batch(store.database, late, NOW)
     assert store.everything() == before
-    assert store.database.execute("SELECT * FROM journal_counts").rows == []
+    assert store.database.execute("SELECT writer_id FROM journal_counts UNION SELECT writer_id FROM journal_gaps").rows == []
 
 
 def test_messages_are_numbered_as_they_arrive(store: Store) -> None:

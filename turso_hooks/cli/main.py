@@ -24,6 +24,7 @@ _COMMANDS = {
     "show": ("sessions", "Show one conversation."),
     "sessions": ("sessions", "List conversations, newest first."),
     "status": ("status", "Show what waits, what was shipped, and what was not kept."),
+    "verify": ("verify", "Add up whether every recorded event is accounted for."),
 }
 """Command to module and summary: a module is imported only when its command is called."""
 

@@ -89,6 +89,10 @@ class Segment:
         self.salt = salt_of(self.writer_id)
         _open_segments.add(self)
 
+    def length(self) -> int:
+        """How many bytes are in it now."""
+        return os.fstat(self.fd).st_size
+
     def is_in_place(self) -> bool:
         """Whether the file that is open is still the one at its path: someone may have deleted or replaced it."""
         try:
@@ -297,5 +301,5 @@ def _open_locked(path: Path, writer_id: str, index: int, *, wait: bool) -> Segme
     if not segment.is_in_place():
         segment.close()
         return None
-    segment.size = os.fstat(fd).st_size
+    segment.size = segment.length()
     return segment

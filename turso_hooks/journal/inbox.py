@@ -20,9 +20,9 @@ def append_to_inbox(folder: JournalFolder, payload: bytes, *, max_bytes: int, fs
     """Append one record and let go. Raises `JournalFull` or `JournalUnwritable` if it is not kept."""
     if folder.used_bytes() + len(payload) + HEADER_BYTES > max_bytes:
         raise JournalFull(f"the journal for {folder.target} holds {max_bytes} bytes, as many as it may")
-    inbox = _inbox(folder)
+    inbox, number = _inbox(folder)
     try:
-        record = frame(payload, _count(inbox), inbox.salt)
+        record = frame(payload, number, inbox.salt)
         written = os.write(inbox.fd, record)
         if fsync:
             os.fsync(inbox.fd)
@@ -36,19 +36,21 @@ def append_to_inbox(folder: JournalFolder, payload: bytes, *, max_bytes: int, fs
         raise JournalUnwritable(f"cannot append to {inbox.path}: the disk took {written} of {len(record)} bytes")
 
 
-def _inbox(folder: JournalFolder) -> Segment:
+def _inbox(folder: JournalFolder) -> tuple[Segment, int]:
+    """The inbox for the next record, and its number there."""
     inbox = folder.open_inbox()
-    if inbox is not None and inbox.size < _INBOX_BYTES:
-        return inbox
     if inbox is not None:
+        number = _count(inbox) if inbox.size < _INBOX_BYTES else None
+        if number is not None:
+            return inbox, number
         folder.seal_inbox(inbox)
-    return folder.create_inbox(new_writer_id())
+    return folder.create_inbox(new_writer_id()), 0
 
 
-def _count(inbox: Segment) -> int:
-    """How many records an inbox holds, by their headers; damage ends the count, and shows as a gap elsewhere."""
+def _count(inbox: Segment) -> int | None:
+    """How many records an inbox holds, by their headers; None if damage is in the way: a number must not be given twice."""
     count = offset = 0
     while (size := expected_end(os.pread(inbox.fd, HEADER_BYTES, offset), inbox.salt)) is not None:
         count += 1
         offset += size
-    return count
+    return count if offset == inbox.size else None

@@ -40,7 +40,7 @@ def look_into(folder: JournalFolder) -> Iterator[Look]:
             continue
         is_held = _is_held(fd)
         segment = Segment(file.path, file.writer_id, file.index, fd, is_final=not is_held and not file.is_inbox)
-        segment.size = os.fstat(fd).st_size
+        segment.size = segment.length()
         try:
             yield Look(file, segment, is_held)
         finally:

@@ -37,7 +37,7 @@ def read_slice(segment: Segment, offset: int, *, max_records: int, max_bytes: in
     whole = expected_end(data, segment.salt)
     if whole is not None and whole > len(data) == max_bytes:
         data = os.pread(segment.fd, whole + HEADER_BYTES, offset)
-    is_at_end = offset + len(data) >= os.fstat(segment.fd).st_size
+    is_at_end = offset + len(data) >= segment.length()
     found = scan(data, segment.salt, is_final=is_final and is_at_end, max_records=max_records, offset=offset)
     is_whole = found.end == offset + len(data)
     is_exhausted = is_at_end and (is_whole or len(found.records) < max_records)

@@ -130,7 +130,7 @@ class Writer:
         """Up to where this process has appended: a segment's number and an offset in it. (0, 0) before the first record."""
         with self._lock:
             current = self._current
-            size = 0 if current is None else os.fstat(current.fd).st_size
+            size = 0 if current is None else current.length()
             return self._sealed_end if current is None or size == 0 else (current.index, size)
 
     def seal(self) -> None:
@@ -147,7 +147,7 @@ class Writer:
         """
         with self._lock:
             if segment in self._segments:
-                size = os.fstat(segment.fd).st_size
+                size = segment.length()
                 if size != segment.size:
                     segment.size = size
                     return False
@@ -190,7 +190,7 @@ class Writer:
         if needed_bytes > self._share_bytes:
             self._take_share(needed_bytes)
         segment = self._segment_for(needed_bytes)
-        rest_bytes = self._segment_bytes - os.fstat(segment.fd).st_size
+        rest_bytes = self._segment_bytes - segment.length()
         self._granted_bytes = self._room_bytes = max(needed_bytes, min(self._share_bytes, rest_bytes))
         return segment
 
@@ -201,7 +201,7 @@ class Writer:
         """
         current = self._current
         if current is not None:
-            size = os.fstat(current.fd).st_size
+            size = current.length()
             if size == 0 or size + needed_bytes <= self._segment_bytes:
                 return current
             if self._is_rotating or self._is_refusal_standing():
@@ -244,7 +244,7 @@ class Writer:
         return time.monotonic() - self._refused_at < _RETRY_S
 
     def _seal(self, segment: Segment) -> None:
-        segment.size = os.fstat(segment.fd).st_size
+        segment.size = segment.length()
         segment.is_final = True
         if segment.size:
             self._sealed_end = (segment.index, segment.size)

@@ -17,6 +17,15 @@ import msgspec
 
 log = logging.getLogger("turso_hooks")
 
+REFUSED = frozenset({"journal_full", "journal_unwritable"})
+"""Counts of events that the journal did not take: each used up a number."""
+
+KEPT_OTHERWISE = frozenset({"rewritten", "cut", "not_synced"})
+"""Counts of events that are kept, but not as they were or not as was asked for."""
+
+NO_EVENTS = frozenset({"plugin_failed", "dead_letter", "dead_letter_retried", "dead_letter_discarded"})
+"""Counts that do not mean that an event is missing."""
+
 _FOLD_AT = 1000
 """How many counts may be outstanding before they are summed up."""
 

@@ -31,6 +31,7 @@ from turso_hooks.journal import SLICE_BYTES, JournalFolder, Record, Segment, Wri
 from turso_hooks.shipping.contact import ContactLog
 from turso_hooks.shipping.counts import decode_tally, warn_once
 from turso_hooks.shipping.sizing import SMALLEST_BYTES, BatchSize
+from turso_hooks.shipping.source import Source
 from turso_hooks.store import (
     Batch,
     DeadLetter,
@@ -38,7 +39,7 @@ from turso_hooks.store import (
     Row,
     finish_writer,
     prepare_schema,
-    read_position,
+    read_standing,
     row_of,
     write_batch,
 )
@@ -49,18 +50,6 @@ _YIELD_EVERY = 64
 
 _MOST_MOVES = 3
 """Who finds a position moved so often in a row shall pause: something is odd about the database, and asking is not free."""
-
-
-@dataclass
-class _Source:
-    """The segments of one writer, in order, and how far they are in the database."""
-
-    writer_id: str
-    segments: list[Segment]
-    position: Position | None = None
-    is_position_known: bool = False
-    moves: int = 0
-    """How often in a row another one had moved it."""
 
 
 @dataclass
@@ -99,14 +88,14 @@ class Shipper:
         self._size = BatchSize(batch_events, SLICE_BYTES)
         self._now = now
         self._contact = ContactLog(folder)
-        self._own = None if writer is None else _Source(writer.writer_id, [])
-        self._adopted: dict[str, _Source] = {}
+        self._own = None if writer is None else Source(writer.writer_id)
+        self._adopted: dict[str, Source] = {}
         self._is_prepared = False
 
     @property
     def own_position(self) -> tuple[int, int]:
         """How far this process's own records are in the database: number and offset of a segment."""
-        position = None if self._own is None else self._own.position
+        position = None if self._own is None else self._own.standing.position
         return (0, 0) if position is None else (position.segment, position.offset)
 
     def prepare(self) -> None:
@@ -128,7 +117,7 @@ class Shipper:
         """Take over segments that have lost their writer; the number of those that are held now."""
         own = [] if self._own is None else [self._own.writer_id]
         for segment in self._folder.adopt(without=[*own, *self._adopted]):
-            source = self._adopted.setdefault(segment.writer_id, _Source(segment.writer_id, []))
+            source = self._adopted.setdefault(segment.writer_id, Source(segment.writer_id))
             source.segments.append(segment)
         return sum(len(source.segments) for source in self._adopted.values())
 
@@ -146,7 +135,7 @@ class Shipper:
 
     def finish_own(self) -> None:
         """Note that this process's writer is done, if all of its records are in the database."""
-        if self._own is not None and self._writer is not None and not self._writer.segments() and self._own.position:
+        if self._own is not None and self._writer is not None and not self._writer.segments() and self._own.standing.position:
             finish_writer(self._database, self._own.writer_id, self._now())
 
     def close(self) -> None:
@@ -180,22 +169,27 @@ class Shipper:
         """
         self._is_prepared = self._is_prepared and not is_other
         for source in self._sources():
-            source.is_position_known = False
+            source.is_standing_known = False
 
-    def _sources(self) -> list[_Source]:
+    def _sources(self) -> list[Source]:
         return [*([] if self._own is None else [self._own]), *self._adopted.values()]
 
-    def _ship(self, source: _Source, discard: Callable[[Segment], bool]) -> bool:
+    def _ship(self, source: Source, discard: Callable[[Segment], bool]) -> bool:
         """Ship the next batch of a source, discarding segments that are wholly in the database."""
-        self._find_position(source)
+        self._find_standing(source)
         for segment in list(source.segments):
-            done = source.position
-            offset = done.offset if done is not None and done.segment == segment.index else 0
-            if done is None or segment.index >= done.segment:
-                found = read_slice(segment, offset, max_records=self._size.records, max_bytes=self._size.bytes)
-                if found.end > offset:
+            if not source.is_behind(segment):
+                offset = source.offset_in(segment)
+                is_cut = segment.length() < offset  # by somebody else: what is left is read again
+                found = read_slice(
+                    segment, 0 if is_cut else offset, max_records=self._size.records, max_bytes=self._size.bytes
+                )
+                if found.end > offset or is_cut:
+                    damages = found.damages + is_cut
                     end = Position(segment.index, found.end)
-                    self._write(source, found.records, end, Counter(damaged=found.damages) if found.damages else Counter())
+                    self._write(
+                        source, source.new_among(found.records), end, Counter(damaged=damages) if damages else Counter()
+                    )
                     return True
                 if not found.is_last:
                     return False
@@ -203,15 +197,15 @@ class Shipper:
                 return True
         return False
 
-    def _find_position(self, source: _Source) -> None:
-        if not source.is_position_known:
-            source.position = read_position(self._database, source.writer_id)
-            source.is_position_known = True
+    def _find_standing(self, source: Source) -> None:
+        if not source.is_standing_known:
+            source.standing = read_standing(self._database, source.writer_id)
+            source.is_standing_known = True
 
-    def _write(self, source: _Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> None:
+    def _write(self, source: Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> None:
         """Write records as one batch; if a row is refused, or all together are too much, as two, down to the one it is."""
         try:
-            self._commit(source, self._batch(source, records, end, counts), _bytes_of(records))
+            self._commit(source, self._batch(source, records, end, counts), records)
         except (RowRefused, RequestTooLarge) as refusal:
             if isinstance(refusal, RequestTooLarge):
                 self._size.was_too_large(_bytes_of(records))
@@ -224,15 +218,13 @@ class Shipper:
             else:
                 raise DatabaseUnusable(refusal.operation, refusal.target, refusal.problem) from refusal
         except PositionMoved as moved:
-            source.is_position_known = False
+            source.is_standing_known = False
             self._is_prepared = False  # a newer schema refuses batches in the same way
             source.moves += 1
             if source.moves > _MOST_MOVES:
                 raise DatabaseUnavailable(moved.operation, moved.target, moved.problem) from moved
 
-    def _write_alone(
-        self, source: _Source, record: Record, end: Position, counts: Counter[str], refusal: DatabaseError
-    ) -> None:
+    def _write_alone(self, source: Source, record: Record, end: Position, counts: Counter[str], refusal: DatabaseError) -> None:
         """Write a record that is not taken as it is: what is refused as a dead letter, what is too large cut, or both."""
         kept, size_bytes, reason = record, len(record.payload), None
         while True:
@@ -247,16 +239,16 @@ class Shipper:
             counted = counts if kept is record else counts + Counter(cut=1)
             try:
                 if reason is None:
-                    self._commit(source, self._batch(source, [kept], end, counted), size_bytes)
+                    self._commit(source, self._batch(source, [kept], end, counted), [kept])
                 else:
-                    self._commit(source, self._set_aside(source, kept, end, counted, reason), size_bytes)
+                    self._commit(source, self._set_aside(source, kept, end, counted, reason), [kept])
             except (RowRefused, RequestTooLarge) as again:
                 refusal = again
             else:
                 return
 
-    def _commit(self, source: _Source, batch: Batch, size_bytes: int) -> None:
-        began = time.monotonic()
+    def _commit(self, source: Source, batch: Batch, records: Sequence[Record]) -> None:
+        began, size_bytes = time.monotonic(), _bytes_of(records)
         try:
             write_batch(self._database, batch, self._now())
         except DatabaseUnavailable:
@@ -264,15 +256,14 @@ class Shipper:
             raise
         self._size.took(time.monotonic() - began, batch.records, size_bytes)
         self._contact.reached()
-        source.position = batch.end
-        source.moves = 0
+        source.move_to(batch.end, records, batch.rows[-1].session_id if batch.rows else None)
         self.shipped.records += batch.records
         self.shipped.own_records += batch.records if source is self._own else 0
         self.shipped.events += len(batch.rows)
         self.shipped.dead_letters += len(batch.dead_letters)
         self.shipped.counts += batch.counts
 
-    def _batch(self, source: _Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> Batch:
+    def _batch(self, source: Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> Batch:
         rows: list[Row] = []
         letters: list[DeadLetter] = []
         counts = Counter(counts)
@@ -289,12 +280,12 @@ class Shipper:
                 time.sleep(0)  # lets a waiting thread of the agent run at once, not after the switch interval of 5 ms
         return self._sealed(source, records, end, rows, letters, counts)
 
-    def _set_aside(self, source: _Source, record: Record, end: Position, counts: Counter[str], problem: str) -> Batch:
+    def _set_aside(self, source: Source, record: Record, end: Position, counts: Counter[str], problem: str) -> Batch:
         return self._sealed(source, [record], end, [], [_dead_letter(record, end, problem)], counts)
 
     @staticmethod
     def _sealed(  # noqa: PLR0913, PLR0917  # the parts of a batch
-        source: _Source,
+        source: Source,
         records: Sequence[Record],
         end: Position,
         rows: list[Row],
@@ -305,11 +296,10 @@ class Shipper:
             counts = counts + Counter(dead_letter=len(letters))
         return Batch(
             writer_id=source.writer_id,
-            begin=source.position,
-            end=end,
+            begin=source.standing,
+            end=source.standing_after(records, end),
             rows=rows,
             records=len(records),
-            next_number=max((record.number + 1 for record in records), default=0),
             dead_letters=letters,
             counts=counts,
         )
@@ -330,7 +320,7 @@ def _dead_letter(record: Record, end: Position, reason: str) -> DeadLetter:
     return DeadLetter(record.number, Position(end.segment, record.start), record.payload, reason)
 
 
-def _remover(source: _Source) -> Callable[[Segment], bool]:
+def _remover(source: Source) -> Callable[[Segment], bool]:
     def remove(segment: Segment) -> bool:
         source.segments.remove(segment)
         segment.remove()

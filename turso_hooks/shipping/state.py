@@ -21,12 +21,6 @@ from turso_hooks.shipping.contact import read_contact
 from turso_hooks.shipping.counts import decode_tally
 from turso_hooks.store import FINISHED_WRITERS, Ledger, WriterEntry, read_ledger
 
-KEPT_OTHERWISE = frozenset({"rewritten", "cut", "not_synced"})
-"""Counts of events that are kept, but not as they were or not as was asked for."""
-
-NO_EVENTS = frozenset({"plugin_failed", "dead_letter", "dead_letter_retried", "dead_letter_discarded"})
-"""Counts that do not mean that an event is missing."""
-
 
 @dataclass
 class WriterState:
@@ -107,7 +101,7 @@ def _ledger(database: Database | None, state: TargetState) -> Ledger:
         found = None if database is None else read_ledger(database)
     except DatabaseError as error:
         state.unread, found = str(error), None
-    return found or Ledger({}, {}, {})
+    return found or Ledger({}, {}, {}, {})
 
 
 def _shipped(writer_id: str, ledger: Ledger) -> WriterState:

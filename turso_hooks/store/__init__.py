@@ -1,7 +1,8 @@
 """The database: its schema, how events become rows, how rows merge, and the functions of the original logger.
 
 `migrations` is the schema, version by version, `schema` brings a database up to date, `tables` says which columns there are and
-`merging` how they merge, `rows` turns events into rows, `writing` makes one transaction of a batch, `ledger` reads what such
+`merging` how they merge, `rows` turns events into rows, `writing` makes one transaction of a batch, `numbering` finds gaps in a
+writer's numbers, `ledger` reads what such
 transactions told of the journal, and sees to dead letters. `opening` opens what the settings name, and `client`
 keeps the names of the original logger.
 """
@@ -27,6 +28,7 @@ from turso_hooks.store.ledger import (
     read_ledger,
     retry_dead_letter,
 )
+from turso_hooks.store.numbering import DAMAGED, Gap, Numbering
 from turso_hooks.store.opening import open_store, target_of
 from turso_hooks.store.rows import Row, row_of
 from turso_hooks.store.schema import check_version, prepare_schema, schema_version
@@ -35,18 +37,23 @@ from turso_hooks.store.writing import (
     Batch,
     DeadLetter,
     Position,
+    Standing,
     finish_writer,
-    read_position,
+    read_standing,
     write_batch,
 )
 
 __all__ = [
+    "DAMAGED",
     "FINISHED_WRITERS",
     "Batch",
     "DeadLetter",
+    "Gap",
     "Ledger",
+    "Numbering",
     "Position",
     "Row",
+    "Standing",
     "StoredDeadLetter",
     "TursoConfig",
     "WriterEntry",
@@ -63,7 +70,7 @@ __all__ = [
     "read_dead_letter",
     "read_dead_letters",
     "read_ledger",
-    "read_position",
+    "read_standing",
     "reset_schema_state",
     "retry_dead_letter",
     "row_of",

@@ -13,11 +13,22 @@ from dataclasses import dataclass
 from turso_hooks.drivers import Database, Statement
 from turso_hooks.errors import DatabaseUnusable, RowRefused, describe
 from turso_hooks.events import decode
+from turso_hooks.store.numbering import Gap
 from turso_hooks.store.rows import row_of
-from turso_hooks.store.schema import is_table_missing
-from turso_hooks.store.writing import FINISHED_WRITERS, row_statements
+from turso_hooks.store.schema import is_table_missing, schema_version
+from turso_hooks.store.writing import FINISHED_WRITERS, gap_of, row_statements
 
 _OPERATION = "read the journal's ledger"
+_FIRST_VERSION = 3
+"""The schema version that brought the ledger."""
+
+# One statement, so that all of it is of one moment, on every engine and over every protocol.
+_READ_LEDGER = """
+    SELECT 'writer', writer_id, segment, end_offset, records, next_number, updated_at, finished_at FROM journal_writers
+    UNION ALL SELECT 'gap', writer_id, first_number, last_number, reason, sessions, NULL, NULL FROM journal_gaps
+    UNION ALL SELECT 'count', writer_id, reason, count, NULL, NULL, NULL, NULL FROM journal_counts
+    UNION ALL SELECT 'dead letter', writer_id, reason, count(*), NULL, NULL, NULL, NULL FROM dead_letters GROUP BY 2, 3"""
+
 _IS_THERE = """
     INSERT INTO dead_letters (id, writer_id, number, reason, payload, created_at)
     SELECT ?, NULL, NULL, NULL, NULL, NULL WHERE NOT EXISTS (SELECT 1 FROM dead_letters WHERE id = ?)"""
@@ -47,12 +58,13 @@ class WriterEntry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """All that is told of writers, and how many dead letters there are by writer and reason."""
+    """All that is told of writers, how many dead letters there are by writer and reason, and which numbers did not come."""
 
     writers: dict[str, WriterEntry]
     counts: dict[str, Counter[str]]
     """Writer to reason to number."""
     dead_letters: dict[str, Counter[str]]
+    gaps: dict[str, list[Gap]]
 
 
 @dataclass(frozen=True)
@@ -68,32 +80,26 @@ class StoredDeadLetter:
 
 
 def read_ledger(database: Database) -> Ledger | None:
-    """The ledger; None if nothing was ever shipped to this database. Raises `DatabaseError`.
+    """The ledger, all of one moment; None if nothing was ever shipped to this database. Raises `DatabaseError`.
 
-    Reads a row for each writer of the last day, each of their reasons, and each dead letter.
+    Reads a row for each writer of the last day, each of their reasons, each dead letter and each gap that was ever found.
     """
     try:
-        # Positions last: a batch that comes in between may then be left out, but is not told twice.
-        counts = database.execute("SELECT writer_id, reason, count FROM journal_counts", operation=_OPERATION).rows
-        letters = database.execute(
-            "SELECT writer_id, reason, count(*) FROM dead_letters GROUP BY writer_id, reason", operation=_OPERATION
-        ).rows
-        writers = database.execute(
-            "SELECT writer_id, segment, end_offset, records, next_number, updated_at, finished_at FROM journal_writers",
-            operation=_OPERATION,
-        ).rows
+        rows = database.execute(_READ_LEDGER, operation=_OPERATION).rows
     except DatabaseUnusable as error:
-        if is_table_missing(error.problem):
+        if is_table_missing(error.problem) and schema_version(database, _OPERATION) < _FIRST_VERSION:
             return None
         raise
-    return Ledger({row[0]: WriterEntry(*row) for row in writers}, _by_writer(counts), _by_writer(letters))
-
-
-def _by_writer(rows: list[tuple[str, str, int]]) -> dict[str, Counter[str]]:
-    found: dict[str, Counter[str]] = {}
-    for writer_id, reason, number in rows:
-        found.setdefault(writer_id, Counter())[reason] += number
-    return found
+    ledger = Ledger({}, {}, {}, {})
+    for kind, writer_id, *values in rows:
+        if kind == "writer":
+            ledger.writers[writer_id] = WriterEntry(writer_id, *values)
+        elif kind == "gap":
+            ledger.gaps.setdefault(writer_id, []).append(gap_of(*values[:4]))
+        else:
+            by_writer = ledger.counts if kind == "count" else ledger.dead_letters
+            by_writer.setdefault(writer_id, Counter())[values[0]] += values[1]
+    return ledger
 
 
 def read_dead_letters(database: Database) -> Iterator[StoredDeadLetter]:

@@ -142,7 +142,17 @@ _JOURNAL = Migration(
     ),
 )
 
-MIGRATIONS = (_ORIGINAL, _EVENTS, _JOURNAL)
+_GAPS = Migration(
+    4,
+    (
+        # Which of a writer's numbers did not come: `next_number - records` of them, as far as they were noted.
+        """CREATE TABLE journal_gaps (
+            writer_id TEXT NOT NULL, first_number INTEGER NOT NULL, last_number INTEGER NOT NULL, reason TEXT, sessions TEXT,
+            noted_at TEXT NOT NULL, PRIMARY KEY (writer_id, first_number))""",
+    ),
+)
+
+MIGRATIONS = (_ORIGINAL, _EVENTS, _JOURNAL, _GAPS)
 LATEST = MIGRATIONS[-1].version
 
 ORIGINAL_COLUMNS = (

@@ -8,16 +8,20 @@ in a NOT NULL column, which every engine refuses, in a batch without answers as 
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from turso_hooks.drivers import Database, Statement
+from turso_hooks.drivers import Bulk, Database, Statement
 from turso_hooks.errors import PositionMoved, RowRefused
 from turso_hooks.events import to_text
+from turso_hooks.store.json_text import to_json
+from turso_hooks.store.merging import in_json
 from turso_hooks.store.migrations import LATEST
+from turso_hooks.store.numbering import Gap, Numbering
 from turso_hooks.store.rows import Row
 from turso_hooks.store.tables import BULK_SESSION_SEEN, SESSION_SEEN, SESSIONS, TABLES
 
@@ -38,8 +42,7 @@ _MOVE_POSITION = f"""
     WHERE true
     ON CONFLICT (writer_id) DO UPDATE SET
         finished_at = NULL, segment = excluded.segment, end_offset = excluded.end_offset, updated_at = excluded.updated_at,
-        records = journal_writers.records + excluded.records,
-        next_number = max(journal_writers.next_number, excluded.next_number)"""
+        records = journal_writers.records + excluded.records, next_number = excluded.next_number"""
 
 _ADD_COUNT = """
     INSERT INTO journal_counts (writer_id, reason, count) VALUES (?, ?, ?)
@@ -48,6 +51,22 @@ _ADD_COUNT = """
 _ADD_DEAD_LETTER = """
     INSERT INTO dead_letters (id, writer_id, number, reason, payload, created_at) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING"""
+
+
+def _open_gap(arriving: str) -> str:
+    return f"""
+    INSERT INTO journal_gaps (writer_id, first_number, last_number, reason, sessions, noted_at) {arriving}
+    ON CONFLICT (writer_id, first_number) DO UPDATE SET last_number = excluded.last_number"""
+
+
+_OPEN_GAP = _open_gap("VALUES (?, ?, ?, ?, ?, ?)")
+_OPEN_GAPS = Bulk(_open_gap(f"SELECT {', '.join(map(in_json, range(6)))} FROM json_each(?) WHERE true"))
+_CLOSE_GAP = "DELETE FROM journal_gaps WHERE writer_id = ? AND first_number = ?"
+
+_READ_STANDING = """
+    SELECT segment, end_offset, next_number, first_number, last_number, reason, sessions
+    FROM journal_writers LEFT JOIN journal_gaps ON journal_gaps.writer_id = journal_writers.writer_id
+    WHERE journal_writers.writer_id = ?"""
 
 _FOLD = (
     """INSERT INTO journal_writers (writer_id, segment, end_offset, records, next_number, updated_at)
@@ -74,6 +93,13 @@ class Position(NamedTuple):
     offset: int
 
 
+class Standing(NamedTuple):
+    """What the database knows of a writer: its position, None if it does not know the writer, and which numbers came."""
+
+    position: Position | None
+    numbering: Numbering
+
+
 class DeadLetter(NamedTuple):
     """A record that cannot become a row, and why."""
 
@@ -89,24 +115,30 @@ class Batch:
     """Consecutive records of one writer, as what they become."""
 
     writer_id: str
-    begin: Position | None
-    """Where the writer stands before; None if the database does not know it."""
-    end: Position
+    begin: Standing
+    """Where the writer stands before."""
+    end: Standing
+    """Where it stands with them."""
     rows: Sequence[Row]
     records: int
     """How many records these are, dead letters and counts included."""
-    next_number: int
-    """One more than the highest number among them."""
     dead_letters: Sequence[DeadLetter] = ()
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def read_position(database: Database, writer_id: str) -> Position | None:
-    """How far a writer's records are in the database; None if it does not know it. Raises `DatabaseError`."""
-    rows = database.execute(
-        "SELECT segment, end_offset FROM journal_writers WHERE writer_id = ?", (writer_id,), operation="read a position"
-    ).rows
-    return Position(*rows[0]) if rows else None
+def read_standing(database: Database, writer_id: str) -> Standing:
+    """How far a writer's records are in the database. Raises `DatabaseError`."""
+    rows = database.execute(_READ_STANDING, (writer_id,), operation="read a position").rows
+    if not rows:
+        return Standing(None, Numbering())
+    segment, end_offset, next_number = rows[0][:3]
+    gaps = [gap_of(*row[3:]) for row in rows if row[3] is not None]
+    return Standing(Position(segment, end_offset), Numbering(next_number, gaps))
+
+
+def gap_of(first: int, last: int, reason: str | None, sessions: str | None) -> Gap:
+    """A gap as the table has it."""
+    return Gap(first, last, reason, tuple(json.loads(sessions or "[]")))
 
 
 def write_batch(database: Database, batch: Batch, now: datetime) -> None:
@@ -170,16 +202,27 @@ def _statements(batch: Batch, now: str) -> list[Statement]:
         for letter in batch.dead_letters
     ]
     counts = [(batch.writer_id, reason, count) for reason, count in batch.counts.items()]
-    optional = [*row_statements(batch.rows), Statement(_ADD_DEAD_LETTER, letters), Statement(_ADD_COUNT, counts)]
+    before, after = batch.begin.numbering.gaps, batch.end.numbering.gaps
+    closed = [(batch.writer_id, gap.first) for gap in before - after]
+    opened = [(batch.writer_id, gap.first, gap.last, gap.reason, to_json(gap.sessions), now) for gap in after - before]
+    optional = [
+        *row_statements(batch.rows),
+        Statement(_ADD_DEAD_LETTER, letters),
+        Statement(_ADD_COUNT, counts),
+        Statement(_CLOSE_GAP, closed),
+        Statement(_OPEN_GAP, opened, _OPEN_GAPS),
+    ]
     return [_move_position(batch, now), *(statement for statement in optional if statement.rows)]
 
 
 def _move_position(batch: Batch, now: str) -> Statement:
-    expected = None if batch.begin is None else f"{batch.begin.segment}:{batch.begin.offset}"
-    end = batch.end
+    begin, end = batch.begin.position, batch.end.position
+    assert end is not None
+    expected = None if begin is None else f"{begin.segment}:{begin.offset}"
+    next_number = batch.end.numbering.next_number
     return Statement(
         _MOVE_POSITION,
-        [(batch.writer_id, batch.writer_id, expected, end.segment, end.offset, batch.records, batch.next_number, now)],
+        [(batch.writer_id, batch.writer_id, expected, end.segment, end.offset, batch.records, next_number, now)],
     )
 
 
