@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pluggy
 
-from turso_hooks import hookspecs
+from turso_hooks import forking, hookspecs
 from turso_hooks.errors import describe
 from turso_hooks.events import EVENT_TYPES, Event, hook_name
 from turso_hooks.hookspecs import PROJECT
@@ -221,8 +220,7 @@ def _after_fork_in_child() -> None:
         _Shared.manager = None
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+forking.in_child(_after_fork_in_child)
 
 
 def build_plugin_manager(recorder: Recorder | None) -> PluginManager:

@@ -9,13 +9,13 @@ with one it cannot use it warns once, in the log `turso_hooks`, and is inert.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
 from collections import Counter
 from collections.abc import Callable
 
+from turso_hooks import forking
 from turso_hooks.drivers import parse_database_url
 from turso_hooks.errors import JournalError, JournalUnsynced, TursoHooksError, describe
 from turso_hooks.events import Event, encode, encode_cut, encode_marked
@@ -209,5 +209,4 @@ def _after_fork_in_child() -> None:
         sink.begin_anew()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+forking.in_child(_after_fork_in_child)

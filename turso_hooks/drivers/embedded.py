@@ -8,7 +8,6 @@ with plain BEGIN, none with IMMEDIATE).
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+from turso_hooks import forking
 from turso_hooks.drivers.database import Rows, Statement
 from turso_hooks.drivers.filesystems import network_filesystem
 from turso_hooks.drivers.meanings import meaning_of
@@ -228,8 +228,7 @@ def _after_fork_in_child() -> None:
     _held_for_fork.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+forking.hold(forking.DATABASES, _before_fork, _after_fork_in_parent, _after_fork_in_child)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

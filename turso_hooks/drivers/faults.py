@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from turso_hooks import forking
 from turso_hooks.drivers.bulk import ValueNotSendable
 from turso_hooks.drivers.hrana import AnswerUnreadable, Refusal
 from turso_hooks.drivers.meanings import meaning_of
@@ -145,7 +146,8 @@ def _short(text: str) -> str:
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:
     """Seconds until a server wants to be asked again, 600 at most; `Retry-After` gives them, or a date (RFC 9110, 10.2.3)."""
-    import email.utils  # noqa: PLC0415  # see above
+    with forking.importing():
+        import email.utils  # noqa: PLC0415  # see above
 
     if header is None:
         return None
@@ -196,8 +198,9 @@ def _cause_of(error: BaseException) -> BaseException:
 
 
 def _meaning_of_failure(error: BaseException, timeout_s: float) -> tuple[type[DatabaseError], str, str]:
-    import socket  # noqa: PLC0415  # see above
-    import ssl  # noqa: PLC0415
+    with forking.importing():
+        import socket  # noqa: PLC0415  # see above
+        import ssl  # noqa: PLC0415
 
     if isinstance(error, TimeoutError):
         return DatabaseUnavailable, f"no answer within {timeout_s:g} s", ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from turso_hooks import forking
 from turso_hooks.drivers.access import Access, access_to
 from turso_hooks.drivers.client import Client
 from turso_hooks.drivers.database import Database
@@ -31,13 +32,15 @@ def open_database(  # noqa: PLR0913  # what the drivers need to know, each its o
     access = access_to(target, auth_token, allows_unencrypted=allows_unencrypted)
     if access.server.scheme in {"http", "https"}:
         return ServerDatabase(target, access, timeout_s=request_timeout_s)
-    from turso_hooks.drivers.foreign import ClientDatabase  # noqa: PLC0415  # brings asyncio, 40 ms
+    with forking.importing():
+        from turso_hooks.drivers.foreign import ClientDatabase  # noqa: PLC0415  # brings asyncio, 40 ms
 
     connect = partial(_websocket_client, target, access)
     return ClientDatabase(target.name, connect, timeout_s=request_timeout_s, secret=access.token)
 
 
 def _websocket_client(target: DatabaseTarget, access: Access) -> Client:
-    from turso_hooks.drivers.clients import websocket_client  # noqa: PLC0415  # brings aiohttp, 275 ms
+    with forking.importing():
+        from turso_hooks.drivers.clients import websocket_client  # noqa: PLC0415  # brings aiohttp, 275 ms
 
     return websocket_client(target, access)

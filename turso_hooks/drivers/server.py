@@ -6,7 +6,6 @@ Whether one whose answer was lost took effect, nobody knows: callers make theirs
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from turso_hooks import forking
 from turso_hooks.drivers import hrana
 from turso_hooks.drivers.access import Access
 from turso_hooks.drivers.bulk import few_statements
@@ -99,7 +99,8 @@ class ServerDatabase:
             self._connection.close()
 
     def _post(self, operation: Operation, body: bytes) -> Answer:
-        from turso_hooks.drivers.http import FAILURES, Connection  # noqa: PLC0415  # 20 ms that the agent's thread is spared
+        with forking.importing():
+            from turso_hooks.drivers.http import FAILURES, Connection  # noqa: PLC0415  # 20 ms that the agent's thread is spared
 
         if self._connection is None:
             self._connection = Connection(self._access.server, self._access.headers(), self._timeout_s)
@@ -121,5 +122,4 @@ def _after_fork_in_child() -> None:
         database._begin_anew()  # noqa: SLF001  # the module's own
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+forking.in_child(_after_fork_in_child)

@@ -7,12 +7,12 @@ system and seeded anew in a forked child: a program that seeds `random` must not
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from datetime import datetime
 from hashlib import blake2b
 
+from turso_hooks import forking
 from turso_hooks.events.times import to_microseconds
 
 _VERSION = 7 << 12
@@ -21,8 +21,7 @@ _random = random.Random()  # noqa: S311  # ids need no secrecy, only to differ
 _random_bits = _random.getrandbits
 _clock_ns = time.time_ns
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_random.seed)
+forking.in_child(_random.seed)
 
 
 def new_event_id() -> str:

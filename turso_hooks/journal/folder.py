@@ -19,12 +19,14 @@ import os
 import re
 import threading
 import time
-from collections.abc import Collection, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
+from turso_hooks import forking
 from turso_hooks.errors import JournalUnwritable
 from turso_hooks.journal.framing import salt_of
 
@@ -53,8 +55,22 @@ class JournalFile:
 
 
 _open_segments: set[Segment] = set()
-_opening = threading.RLock()
-"""Held from opening a file to its being known as open, so that a fork in between leaves no descriptor behind."""
+_being_opened: list[tuple[int, Path]] = []
+"""Threads that have opened a file, in which folder, from before that until it is among `_open_segments`.
+
+Not a lock, for which a fork would wait: whoever held it could be made to log by a `__del__`, and wait for a writer.
+"""
+
+
+@contextmanager
+def _opening(folder: Path) -> Iterator[None]:
+    entry = (threading.get_ident(), folder)
+    _being_opened.append(entry)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # a forked child has forgotten it
+            _being_opened.remove(entry)
 
 
 def _close_inherited() -> None:
@@ -63,11 +79,33 @@ def _close_inherited() -> None:
     _open_segments.clear()
     for segment in inherited:
         segment.close()
-    _opening.release()
+    others = {folder for thread, folder in _being_opened if thread != threading.get_ident()}
+    _being_opened.clear()
+    if others:
+        _close_descriptors(others)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_close_inherited)
+def _close_descriptors(folders: set[Path]) -> None:
+    """Close whatever is open of the files in these folders: a thread that is not here had not come to say so."""
+    files: set[tuple[int, int]] = set()
+    for folder in folders:
+        with suppress(OSError):
+            files.update(identity for path in folder.iterdir() if (identity := _identity(path.lstat)))
+    for name in os.listdir("/dev/fd"):  # noqa: PTH208  # no paths
+        descriptor = int(name)
+        if _identity(partial(os.fstat, descriptor)) in files:
+            os.close(descriptor)
+
+
+def _identity(look: Callable[[], os.stat_result]) -> tuple[int, int] | None:
+    try:
+        found = look()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+forking.in_child(_close_inherited)
 
 
 @dataclass(eq=False)
@@ -95,11 +133,8 @@ class Segment:
 
     def is_in_place(self) -> bool:
         """Whether the file that is open is still the one at its path: someone may have deleted or replaced it."""
-        try:
-            there, here = self.path.stat(), os.fstat(self.fd)
-        except OSError:
-            return False
-        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+        there = _identity(self.path.stat)
+        return there is not None and there == _identity(partial(os.fstat, self.fd))
 
     def close(self) -> None:
         """Let go of the file, and with it of the lock."""
@@ -160,13 +195,13 @@ class JournalFolder:
     def create_segment(self, writer_id: str, index: int) -> Segment:
         """A new, empty, locked segment. Raises `JournalUnwritable`, saying why."""
         path = self.path / f"{writer_id}.{index:08d}.v1.segment"
-        with _opening:
+        with _opening(self.path):
             return Segment(path, writer_id, index, self._create_locked(path), is_final=False)
 
     def create_inbox(self, writer_id: str) -> Segment:
         """A new, empty, locked inbox."""
         path = self.path / f"{writer_id}.v1.inbox"
-        with _opening:
+        with _opening(self.path):
             return Segment(path, writer_id, 0, self._create_locked(path), is_final=False)
 
     def open_inbox(self) -> Segment | None:
@@ -284,7 +319,7 @@ class JournalFolder:
 def _open_locked(path: Path, writer_id: str, index: int, *, wait: bool) -> Segment | None:
     """The file at `path` if its lock can be had, and if it still is that file once it is."""
     try:
-        with _opening:
+        with _opening(path.parent):
             fd = os.open(path, _OPEN_FLAGS)
             segment = Segment(path, writer_id, index, fd, is_final=True)
     except FileNotFoundError:

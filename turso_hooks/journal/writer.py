@@ -17,6 +17,7 @@ import time
 import weakref
 from collections.abc import Callable
 
+from turso_hooks import forking
 from turso_hooks.errors import JournalError, JournalFull, JournalUnsynced, JournalUnwritable
 from turso_hooks.journal.folder import JournalFolder, Segment, new_writer_id
 from turso_hooks.journal.framing import HEADER_BYTES, frame
@@ -310,5 +311,4 @@ def _after_fork_in_child() -> None:
     _registry.release()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+forking.hold(forking.WRITERS, _before_fork, _after_fork_in_parent, _after_fork_in_child)

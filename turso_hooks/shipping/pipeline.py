@@ -6,13 +6,13 @@ The worker is started by the first record, and again in a forked child by the ch
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 import time
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from turso_hooks import forking
 from turso_hooks.drivers import DatabaseTarget
 from turso_hooks.journal import JournalFolder, Writer
 from turso_hooks.settings import Settings
@@ -173,5 +173,4 @@ def _after_fork_in_child() -> None:
 
 
 atexit.register(close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+forking.in_child(_after_fork_in_child)

@@ -181,9 +181,7 @@ class Shipper:
             if not source.is_behind(segment):
                 offset = source.offset_in(segment)
                 is_cut = segment.length() < offset  # by somebody else: what is left is read again
-                found = read_slice(
-                    segment, 0 if is_cut else offset, max_records=self._size.records, max_bytes=self._size.bytes
-                )
+                found = read_slice(segment, 0 if is_cut else offset, max_records=self._size.records, max_bytes=self._size.bytes)
                 if found.end > offset or is_cut:
                     damages = found.damages + is_cut
                     end = Position(segment.index, found.end)

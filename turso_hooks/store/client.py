@@ -10,6 +10,7 @@ import logging
 import threading
 from dataclasses import dataclass, field
 
+from turso_hooks import forking
 from turso_hooks.drivers import Client, DatabaseTarget, parse_database_url
 from turso_hooks.errors import TursoHooksError
 from turso_hooks.settings import load_settings
@@ -26,6 +27,15 @@ class TursoConfig:
 
     url: str = field(repr=False)
     auth_token: str | None = field(default=None, repr=False)
+
+
+def _begin_anew() -> None:
+    """In a forked child: a thread that is not there may hold the lock."""
+    global _lock  # noqa: PLW0603  # it stands for the process
+    _lock = threading.Lock()
+
+
+forking.in_child(_begin_anew)
 
 
 class _State:
@@ -51,7 +61,8 @@ def create_turso_client(config: TursoConfig | None = None) -> Client | None:
     target = _target(config)
     if config is None or target is None:
         return None
-    from turso_hooks.drivers.clients import create_client  # noqa: PLC0415  # brings aiohttp, 275 ms
+    with forking.importing():
+        from turso_hooks.drivers.clients import create_client  # noqa: PLC0415  # brings aiohttp, 275 ms
 
     try:
         settings = load_settings()
