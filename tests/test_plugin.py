@@ -80,6 +80,26 @@ def test_a_wrong_setting_is_said_once_and_then_nothing_happens(
     assert inert.flush(1).is_complete
 
 
+def test_where_no_thread_can_be_started_it_is_said_and_tried_again(
+    recorder: Recorder, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:  # as where a limit on processes is reached
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    recorder.record(message("before"))
+    result = recorder.flush(0.1)
+    assert (result.is_complete, result.waiting) == (False, 1)
+    assert "can't start new thread" in str(result.problem)
+    assert caplog.text.count("no shipping thread can be started") == 1
+    monkeypatch.setattr(threading.Thread, "start", start)
+    recorder.record(message("after"))
+    assert recorder.flush(30).is_complete
+    assert sorted(contents(rows)) == ["after", "before"]
+
+
 def test_a_log_handler_that_raises_does_not_reach_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     class Raising(logging.Handler):
         def handle(self, record: logging.LogRecord) -> bool:

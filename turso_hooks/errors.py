@@ -94,9 +94,11 @@ class DatabaseUnavailable(DatabaseError):
 
     Attributes:
         retry_after_s: how long the server asks to be left alone, in seconds; None if it does not say.
+        is_unanswered: no answer came, so that nobody knows whether the request was read, or took effect.
     """
 
     retry_after_s: float | None = None
+    is_unanswered: bool = False
 
 
 class DatabaseLocked(DatabaseUnavailable):

@@ -6,12 +6,13 @@ import json
 import os
 import random
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -197,6 +198,46 @@ def test_an_exit_with_a_locked_database_is_not_held_up_and_loses_nothing(child: 
     assert held_up_s < 10  # far above the 0.5 s, far below a lock that lasts
     drained(database)
     assert rows("SELECT count(*) FROM messages") == [(100,)]
+
+
+def test_the_next_process_ships_what_was_left_behind_however_short_it_lives(child: Child, database: Path, rows: Rows) -> None:
+    code = """
+        import sys, turso_hooks
+        hook = turso_hooks.get_plugin_manager().hook
+        hook.message_added(event=turso_hooks.MessageAdded(session_id="s", role="user", content=sys.argv[1]))
+        """
+    for n in range(3):
+        process = child(code, str(n), TURSO_HOOKS_EXIT_TIMEOUT_S="0")
+        assert (process.communicate(timeout=30)[1], process.returncode) == ("", 0)
+    process = child(code, "last")
+    assert (process.communicate(timeout=30)[1], process.returncode) == ("", 0)
+    assert sorted(rows("SELECT content FROM messages")) == [("0",), ("1",), ("2",), ("last",)]
+
+
+def test_the_keyboard_ends_the_waiting_at_exit_and_what_was_left_is_said(child: Child, nowhere: socket.socket) -> None:
+    code = """
+        import atexit, turso_hooks
+        hook = turso_hooks.get_plugin_manager().hook
+        hook.message_added(event=turso_hooks.MessageAdded(session_id="s", role="user", content="x"))
+        atexit.register(lambda: print("exit", flush=True))
+        """
+    url = f"http://127.0.0.1:{nowhere.getsockname()[1]}"
+    process = child(code, TURSO_DATABASE_URL=url, TURSO_HOOKS_EXIT_TIMEOUT_S="60")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "exit\n"
+    link, _ = nowhere.accept()  # it is asking
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    link.close()
+    assert err == f"1 records wait in the journal for {url}: no answer of {url} so far\n"
+
+
+@pytest.fixture
+def nowhere() -> Iterator[socket.socket]:
+    """A server that never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        yield listener
 
 
 def test_what_is_logged_at_exit_is_kept(child: Child, database: Path, rows: Rows) -> None:

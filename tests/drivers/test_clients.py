@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from serving.proxy import Proxy
 from serving.servers import LibsqlServer, Nginx
 from turso_hooks.drivers import open_database, parse_database_url
 from turso_hooks.drivers.clients import create_client
-from turso_hooks.errors import DatabaseUnavailable, DatabaseUnusable, RequestTooLarge
+from turso_hooks.errors import DatabaseError, DatabaseUnavailable, DatabaseUnusable, RequestTooLarge
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:aiohttp"),
@@ -212,6 +213,28 @@ def test_a_certificate_nobody_vouches_for_is_told_over_a_websocket_too(
     with (
         open_database(parse_database_url(url), request_timeout_s=5) as database,
         pytest.raises(DatabaseUnusable, match="certificate is not to be trusted.*SSL_CERT_FILE"),
+    ):
+        database.execute("SELECT 1")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+async def test_an_error_holds_nothing_of_the_token_whatever_it_came_of(
+    scheme: str, nginx: Callable[[str], Nginx], libsql_server: LibsqlServer
+) -> None:
+    front = nginx(libsql_server.url)
+    front.configure(answer=401, body=f"denied: {TOKEN}", is_everywhere=True)
+    url = front.http_url.replace("http:", f"{scheme}:")
+    async with create_client(parse_database_url(url), TOKEN) as client:
+        with pytest.raises(DatabaseUnusable, match="TURSO_AUTH_TOKEN") as caught:
+            await client.execute("SELECT 1")
+    assert TOKEN not in "".join(traceback.format_exception(caught.value)) + repr(caught.value.__cause__)
+
+
+def test_a_token_that_a_websocket_does_not_take_names_the_variable(guarded_libsql_server: LibsqlServer) -> None:
+    with (
+        open_database(parse_database_url(guarded_libsql_server.ws_url), auth_token=TOKEN, request_timeout_s=5) as database,
+        pytest.raises(DatabaseError, match="TURSO_AUTH_TOKEN"),
     ):
         database.execute("SELECT 1")
 

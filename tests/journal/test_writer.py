@@ -15,7 +15,7 @@ from types import FrameType
 import pytest
 
 from turso_hooks.errors import JournalFull, JournalUnwritable
-from turso_hooks.journal import JournalFolder, Segment, Writer, append_to_inbox, read_slice
+from turso_hooks.journal import JournalFolder, Segment, Writer, append_to_inbox, read_slice, slices_of
 from turso_hooks.journal import folder as journal_folder
 from turso_hooks.journal import writer as journal_writer
 
@@ -263,6 +263,34 @@ def test_what_is_appended_to_a_retired_writer_goes_to_its_successor(make: Callab
     old.retire(new)
     old.append(b"new")
     assert (payloads(old.segments()), payloads(new.segments())) == ([b"old"], [b"new"])
+
+
+def test_a_backlog_takes_no_more_descriptors_of_the_host_than_a_few(folder: JournalFolder) -> None:
+    writer = Writer(folder, max_bytes=10**9, segment_bytes=4096)
+    before = len(list(Path("/dev/fd").iterdir()))
+    for n in range(3000):
+        writer.append(b"%d " % n * 100)
+    assert len(list(Path("/dev/fd").iterdir())) - before <= 64
+    read = [r for segment in writer.segments() for found in slices_of(segment) for r in found.records]
+    assert [record.number for record in read] == list(range(3000))
+    writer.close()
+
+
+def test_a_damaged_inbox_is_closed_and_no_number_is_given_twice(folder: JournalFolder) -> None:
+    for n in range(3):
+        append_to_inbox(folder, b"%d" % n, max_bytes=10**9)
+    (inbox,) = folder.path.glob("*.inbox")
+    broken = bytearray(inbox.read_bytes())
+    broken[30] ^= 1
+    inbox.write_bytes(broken)
+    append_to_inbox(folder, b"3", max_bytes=10**9)
+    numbers = [
+        (segment.writer_id, record.number)
+        for segment in folder.adopt()
+        for found in slices_of(segment)
+        for record in found.records
+    ]
+    assert len(numbers) == len(set(numbers)) == 3
 
 
 def test_processes_that_live_for_one_record_share_an_inbox(folder: JournalFolder) -> None:

@@ -25,6 +25,7 @@ class Proxy:
     cut_every        of the requests from now on, every n-th: the server gets all of it and answers, but the connection is
                      reset before a byte of the answer has gone back. 0 for none.
     truncate_after   so many bytes of every answer go back, then the connection is closed. None for all.
+    reset_over       a request with a longer body never gets through: its connection is reset in the middle. None for none.
     hold_answers     an event: while it is clear, requests go through and answers wait.
     upstream_port    where new connections are passed on to.
 
@@ -39,6 +40,7 @@ class Proxy:
         self.delay_s = 0.0
         self.black_hole = False
         self.truncate_after: int | None = None
+        self.reset_over: int | None = None
         self.hold_answers = threading.Event()
         self.hold_answers.set()
         self.connections = 0  # accepted
@@ -143,6 +145,7 @@ class _Requests:
         self._rest = b""
         self._body_left = 0
         self._chunked = False
+        self.body_bytes = 0  # of the request that began last, as far as its head says so
 
     @property
     def whole(self) -> bool:
@@ -178,7 +181,7 @@ class _Requests:
         headers = {name.strip(): value.strip() for name, _, value in fields}
         self.opaque = headers.get(b"upgrade") == b"websocket"
         self._chunked = headers.get(b"transfer-encoding") == b"chunked"
-        self._body_left = int(headers.get(b"content-length", b"0"))
+        self._body_left = self.body_bytes = int(headers.get(b"content-length", b"0"))
 
 
 # When it is due, the bytes (none: the end), and the number of the request they answer (0: none that is known, or one that
@@ -283,6 +286,9 @@ class _Connection:
             # Before it is sent: the answer may be here before sending returns.
             for _ in range(self._requests.feed(data)):
                 self._number = self.proxy.count(requests=1)
+            if self.proxy.reset_over is not None and self._requests.body_bytes > self.proxy.reset_over:
+                self.end(reset=True)
+                break
             with contextlib.suppress(OSError):
                 server.sendall(data)
         self._pass_end_on(server, ended)

@@ -54,6 +54,10 @@ def installed_by_the_system(name: str) -> str:
     return found
 
 
+_given: set[int] = set()
+"""Ports that this process has given out, though nobody may listen there yet."""
+
+
 def free_port() -> int:
     """A port that nobody listens on.
 
@@ -62,12 +66,15 @@ def free_port() -> int:
     """
     while True:
         port = random.randrange(20000, 32000)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        _given.add(port)
         return port
 
 

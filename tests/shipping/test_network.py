@@ -6,6 +6,7 @@ import email.utils
 import itertools
 import json
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -106,7 +107,7 @@ def test_a_name_that_does_not_resolve_is_tried_again(journal: Journal, libsql_se
     assert is_whole(libsql_server)
 
 
-@pytest.mark.parametrize("name", [f"{'x' * 70}.invalid", "a..b", "münchen.invalid"])
+@pytest.mark.parametrize("name", ["münchen.invalid", "a_b.invalid"])
 def test_an_odd_name_is_told_as_one(name: str, journal: Journal) -> None:
     journal.fails(f"libsql://{name}", DatabaseUnavailable, "its name cannot be resolved")
 
@@ -364,6 +365,21 @@ def test_what_a_server_says_back_of_the_token_is_kept_out_of_every_word(
             assert TOKEN.encode() not in file.read_bytes()
 
 
+@pytest.mark.parametrize("begins_at", [0, 30, 190])
+def test_what_is_shortened_of_an_answer_holds_no_part_of_the_token(journal: Journal, front: Nginx, begins_at: int) -> None:
+    body = "-" * begins_at + TOKEN + " is no token"
+    for status, said in itertools.product((200, 401), (body, json.dumps({"error": body}))):
+        front.configure(answer=status, body=said)
+        error = journal.fails(front.url, DatabaseError, "cannot", TOKEN)
+        told = "".join(traceback.format_exception(error)) + repr(error.__cause__)
+        assert TOKEN[:8] not in told
+
+
+def test_a_wrong_token_of_the_url_is_said_to_be_there(journal: Journal, guarded_libsql_server: LibsqlServer) -> None:
+    error = journal.fails(f"{guarded_libsql_server.url}?authToken={TOKEN}", DatabaseUnusable, "401")
+    assert "set the authToken of the URL" in error.remedy
+
+
 def test_a_flush_that_comes_while_an_attempt_fails_gets_one_of_its_own(
     journal: Journal, front: Nginx, libsql_server: LibsqlServer, proxy: StartProxy
 ) -> None:
@@ -382,6 +398,41 @@ def test_a_flush_that_comes_while_an_attempt_fails_gets_one_of_its_own(
         assert shipped.result()
     worker.stop(time.monotonic() + 5)
     assert is_whole(libsql_server)
+
+
+def test_what_never_gets_through_is_cut_once_it_is_known_that_smaller_ones_do(
+    journal: Journal, libsql_server: LibsqlServer, proxy: StartProxy
+) -> None:
+    network = proxy(libsql_server.port)
+    network.reset_over = 300_000
+    journal.add("x" * 1_000_000, MESSAGES)
+    journal.add("after", MESSAGES + 1)
+    shipper = journal.shipper(network.url)
+    shipper.prepare()
+    failures = 0
+    while failures < 60 and not is_whole(libsql_server, MESSAGES + 2):
+        try:
+            shipper.ship_own()
+        except DatabaseUnavailable:
+            failures += 1
+    assert is_whole(libsql_server, MESSAGES + 2)
+    assert libsql_server.ask("SELECT reason, count FROM journal_counts") == [("cut", 1)]
+
+
+def test_while_nothing_gets_through_nothing_is_cut(journal: Journal, libsql_server: LibsqlServer, proxy: StartProxy) -> None:
+    network = proxy(libsql_server.port)
+    journal.add("x" * 1_000_000, MESSAGES)
+    shipper = journal.shipper(network.url)
+    shipper.prepare()
+    network.reset_over = 0
+    for _ in range(40):
+        with pytest.raises(DatabaseUnavailable):
+            shipper.ship_own()
+    network.reset_over = None
+    while shipper.ship_own():
+        pass
+    assert is_whole(libsql_server, MESSAGES + 1)
+    assert libsql_server.ask("SELECT max(length(content)) FROM messages") == [(1_000_000,)]
 
 
 def test_retry_after_is_seconds_or_a_date_and_never_more_than_ten_minutes() -> None:
@@ -463,6 +514,19 @@ def test_a_server_that_is_slow_gets_less_at_once(journal: Journal, libsql_server
     assert sum(sizes) == 2 * MESSAGES
     assert sizes[1] < MESSAGES
     assert is_whole(libsql_server, 2 * MESSAGES)
+
+
+def test_a_batch_stays_as_it_is_where_every_request_takes_long_however_small() -> None:
+    size = BatchSize(1000, 10**6)
+    for _ in range(60):
+        size.took(1.2 + 0.0002 * size.records, size.records, 100 * size.records)
+    assert size.records == 1000
+    for _ in range(13):
+        size.failed(0.01, size.records, size.bytes)
+    assert size.records == 1
+    for _ in range(20):
+        size.took(0.6, size.records, 100 * size.records)
+    assert size.records == 1000
 
 
 def test_a_batch_gets_smaller_when_it_takes_long_and_larger_when_it_does_not() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
@@ -67,6 +69,26 @@ def test_every_record_becomes_a_row_once_and_shipped_segments_are_deleted(
     assert rows("SELECT count(*), count(DISTINCT content) FROM messages") == [(100, 100)]
     assert len(writer.segments()) == 1
     assert rows("SELECT records, next_number FROM journal_writers") == [(100, 100)]
+
+
+def test_a_segment_that_cannot_be_deleted_is_not_counted_again_when_its_writer_is_long_gone(
+    make: Callable[..., Shipper], writer: Writer, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.append(message(1))
+    writer.append(encode_tally(Counter(dropped=5)))
+    writer.close()
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)  # as in a folder that others own; root may delete everywhere
+    for day in (1, 3, 5):
+        shipper = make(now=lambda day=day: datetime(2200, 1, day, tzinfo=timezone.utc))  # type: ignore[misc]
+        with pytest.raises(PermissionError):
+            drain(shipper)
+        shipper.close()
+    assert rows("SELECT reason, sum(count) FROM journal_counts GROUP BY 1") == [("dropped", 5)]
+    assert rows("SELECT sum(records) FROM journal_writers") == [(2,)]
 
 
 def test_a_row_that_is_refused_is_set_aside_alone_and_the_rest_goes_on(

@@ -17,6 +17,8 @@ class Access:
     token: str | None = field(default=None, repr=False)
     allows_unencrypted: bool = False
     """Whether the token may go over an unencrypted connection to another machine."""
+    token_in: str = "TURSO_AUTH_TOKEN"  # noqa: S105  # where it is, not what
+    """Where the token is set, for those who must mend it."""
 
     def headers(self) -> dict[str, str]:
         """The headers of every request."""
@@ -27,7 +29,7 @@ class Access:
 
     def operation(self, name: str, target: str) -> Operation:
         """What is being done, for errors in which the token is not, whatever a server says."""
-        return Operation(name, target, self.token)
+        return Operation(name, target, self.token, self.token_in)
 
     def check(self, operation: Operation) -> None:
         """Raise `DatabaseUnusable` if the token must not be sent, or cannot be."""
@@ -37,7 +39,7 @@ class Access:
             raise operation.failed(
                 DatabaseUnusable,
                 "the token has characters that no token has",
-                "copy it into TURSO_AUTH_TOKEN once more",
+                "copy it into {token} once more",
             )
         if not (self.server.is_encrypted or self.server.is_here or self.allows_unencrypted):
             raise operation.failed(
@@ -52,4 +54,5 @@ def access_to(target: DatabaseTarget, auth_token: str | None, *, allows_unencryp
     if target.server is None:
         raise SettingsError(f"{target.name} is no server")
     token = (target.auth_token or auth_token or "").strip() or None
-    return Access(target.server, token, allows_unencrypted)
+    token_in = "the authToken of the URL" if target.auth_token else Access.token_in
+    return Access(target.server, token, allows_unencrypted, token_in)

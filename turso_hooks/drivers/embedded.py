@@ -8,6 +8,7 @@ with plain BEGIN, none with IMMEDIATE).
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -141,11 +142,15 @@ class EmbeddedDatabase:
             )
         if self._path.is_dir():  # SQLite would say "disk I/O error"
             raise DatabaseUnusable("open the database", self.name, "it is a folder", "name a file")
-        mode = "ro" if self._read_only else "rwc"
+        mode = "rwc" if not self._read_only else "ro&immutable=1" if self._is_archived() else "ro"
         uri = f"file:{quote(str(self._path), errors='surrogateescape')}?mode={mode}"
         return sqlite3.connect(
             uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_TRY_S, cached_statements=64
         )
+
+    def _is_archived(self) -> bool:
+        """Whether nobody here can write to the file, or is writing: SQLite reads such a one only if it is told so."""
+        return not os.access(self._path.parent, os.W_OK) and not self._path.with_name(f"{self._path.name}-wal").exists()
 
     def _in_wal(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         if not self._is_in_wal:

@@ -31,8 +31,16 @@ _LONGEST_S = 600.0
 """The longest a server is left alone because it asked for that; who asks for a day may be wrong, or restarted by then."""
 
 _SHOWN_CHARS = 200
-_TOKEN_REMEDY = "set TURSO_AUTH_TOKEN to a token of this database (turso db tokens create NAME)"  # noqa: S105  # how, not what
+_HIDDEN = b"[token]"
+_SHORTEST_SECRET = 8
+"""A shorter one guards nothing, and to hide it would hide parts of other words, by which faults are told apart."""
+
+_TOKEN_REMEDY = "set {token} to a token of this database (turso db tokens create NAME)"  # noqa: S105  # how, not what
 _ADDRESS_REMEDY = "check the address in TURSO_DATABASE_URL"
+_WEBSOCKET_REMEDY = (
+    "if that stays so, the token may not be taken: check {token}; asked by http:// or https:// instead of ws:// or wss://, "
+    "the server says why"
+)
 
 _STATUSES: dict[int, tuple[type[DatabaseError], str]] = {
     HTTPStatus.UNAUTHORIZED: (DatabaseUnusable, f"the token is missing or not taken: {_TOKEN_REMEDY}"),
@@ -55,12 +63,22 @@ class Operation:
     name: str
     target: str
     secret: str | None = field(default=None, repr=False)
+    token_in: str = "TURSO_AUTH_TOKEN"  # noqa: S105  # where it is, not what
+    """Where the token is set."""
+
+    def without_secret(self, body: bytes) -> bytes:
+        """What a server said, before anything of it is shortened or quoted."""
+        return body.replace(self.secret.encode(), _HIDDEN) if self.secret and self._is_guarded(self.secret) else body
+
+    @staticmethod
+    def _is_guarded(secret: str) -> bool:
+        return len(secret) >= _SHORTEST_SECRET
 
     def failed(self, kind: type[_Error], problem: str, remedy: str = "", *, code: str = "") -> _Error:
         """The error of an operation that failed."""
-        if self.secret:
-            problem = problem.replace(self.secret, "…")
-        return kind(self.name, self.target, problem, remedy, code=code)
+        if self.secret and self._is_guarded(self.secret):
+            problem = problem.replace(self.secret, _HIDDEN.decode())
+        return kind(self.name, self.target, problem, remedy.replace("{token}", self.token_in), code=code)
 
 
 @contextmanager
@@ -71,10 +89,10 @@ def messages_understood(operation: Operation) -> Iterator[None]:
     except ValueNotSendable as error:
         raise operation.failed(RowRefused, str(error)) from error
     except Refusal as refusal:
-        raise refused_step(operation, refusal) from refusal
+        raise refused_step(operation, refusal) from None  # here and below: it holds what the server said, maybe the token
     except AnswerUnreadable as error:
         problem = f"the answer is not that of a database: {error}"  # a proxy's page, a portal, or half an answer
-        raise operation.failed(DatabaseUnavailable, problem, _ADDRESS_REMEDY) from error
+        raise operation.failed(DatabaseUnavailable, problem, _ADDRESS_REMEDY) from None
 
 
 def refused_step(operation: Operation, refusal: Refusal) -> DatabaseError:
@@ -92,6 +110,8 @@ def refused_request(operation: Operation, status: int, headers: Mapping[str, str
     said, code = _words_of(body)
     problem = f"the server answered {_named(status)}" + (f": {said}" if said else "")
     kind, remedy = _meaning_of_status(status, headers)
+    if status == HTTPStatus.BAD_REQUEST and b"HTTPS port" in body:  # nginx's words
+        remedy = "write libsql:// or https:// (or wss://) in TURSO_DATABASE_URL"
     if code == "BLOCKED":
         kind, remedy = DatabaseUnavailable, "see the database's plan and quota, at its provider"
     error = operation.failed(kind, problem, remedy, code=code or f"HTTP {status}")
@@ -110,6 +130,8 @@ def _named(status: int) -> str:
 def _meaning_of_status(status: int, headers: Mapping[str, str]) -> tuple[type[DatabaseError], str]:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return DatabaseUnavailable, ""
+    if status == HTTPStatus.OK:  # where a WebSocket should have begun
+        return DatabaseUnavailable, f"no database answers there: {_ADDRESS_REMEDY}"
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         host = _host_of(headers.get("location"))
         return DatabaseUnusable, f"it redirects{host}, where no token is sent: write the final address in TURSO_DATABASE_URL"
@@ -185,7 +207,10 @@ def strange_address(operation: Operation) -> DatabaseError:
 def failed_request(operation: Operation, error: BaseException, timeout_s: float) -> DatabaseError:
     """What an exception means that came instead of an answer."""
     kind, problem, remedy = _meaning_of_failure(_cause_of(error), timeout_s)
-    return operation.failed(kind, problem, remedy)
+    failed = operation.failed(kind, problem, remedy)
+    if isinstance(failed, DatabaseUnavailable):
+        failed.is_unanswered = True
+    return failed
 
 
 def _cause_of(error: BaseException) -> BaseException:
@@ -220,6 +245,8 @@ def _meaning_of_tls(error: Any) -> tuple[type[DatabaseError], str, str]:
     verify_message = getattr(error, "verify_message", None)
     if verify_message:
         remedy = "if it is your own server, name its authority's certificate in SSL_CERT_FILE"
+        if "mismatch" in verify_message:
+            remedy = "write the name that it is for in TURSO_DATABASE_URL"
         if "expired" in verify_message or "not yet valid" in verify_message:
             remedy = "renew it, or set this machine's clock"
         return DatabaseUnusable, f"its certificate is not to be trusted ({verify_message})", remedy
@@ -236,12 +263,17 @@ def foreign_failure(operation: Operation, error: Exception, timeout_s: float) ->
     """What an exception of libsql-client means: `LibsqlError` has a code and an explanation, the others are aiohttp's."""
     if type(error) in _OF_ARGUMENTS:
         return operation.failed(RowRefused, str(error))
-    code, words = getattr(error, "code", None), getattr(error, "explanation", None)
-    if isinstance(code, str) and isinstance(words, str):
-        if code in {"HRANA_WEBSOCKET_ERROR", "HRANA_PROTO_ERROR"}:
-            return operation.failed(DatabaseUnavailable, words, code=code)
-        return refused_step(operation, Refusal(words, code))
     status = getattr(error, "status", None)
     if isinstance(status, int):  # the handshake of a WebSocket was refused
         return refused_request(operation, status, {}, b"")
-    return failed_request(operation, error, timeout_s)
+    code, words = getattr(error, "code", None), getattr(error, "explanation", None)
+    if isinstance(code, str) and isinstance(words, str):
+        if code in {"HRANA_WEBSOCKET_ERROR", "HRANA_PROTO_ERROR"}:
+            return operation.failed(DatabaseUnavailable, words, _WEBSOCKET_REMEDY, code=code)
+        if code.startswith("AUTH"):
+            return operation.failed(DatabaseUnusable, words, _TOKEN_REMEDY, code=code)
+        return refused_step(operation, Refusal(words, code))
+    failed = failed_request(operation, error, timeout_s)
+    if isinstance(_cause_of(error), ConnectionError) and not failed.remedy:
+        failed.remedy = operation.failed(type(failed), "", _WEBSOCKET_REMEDY).remedy
+    return failed

@@ -34,14 +34,21 @@ class ClientDatabase:
     """A database through an async client, which `connect` makes, inside the event loop, when it is first used.
 
     Any thread may call it; calls wait for each other. A call that takes longer than `timeout_s` fails, and the next one begins
-    with a new client. `secret` is shown in no error. Raises `DatabaseError`.
+    with a new client. `operation` makes what errors are told of. Raises `DatabaseError`.
     """
 
-    def __init__(self, name: str, connect: Callable[[], Client], *, timeout_s: float, secret: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], Client],
+        *,
+        timeout_s: float,
+        operation: Callable[[str, str], Operation] = Operation,
+    ) -> None:
         self.name = name
         self._connect = connect
         self._timeout_s = timeout_s
-        self._secret = secret
+        self._operation = operation
         self._lock = threading.Lock()
         self._loop: PrivateLoop | None = None
         self._client: Client | None = None
@@ -87,7 +94,7 @@ class ClientDatabase:
                     self._drop()
                 if mapped is None:
                     raise
-                raise mapped from error
+                raise mapped from None  # it may quote what the server said
 
     def _begin_anew(self) -> None:
         """In a forked child: the connection is the parent's, and a thread that is not there may hold the lock."""
@@ -100,7 +107,7 @@ class ClientDatabase:
         return await ask(self._client)
 
     def _mapped(self, name: str, error: BaseException) -> DatabaseError | None:
-        operation = Operation(name, self.name, self._secret)
+        operation = self._operation(name, self.name)
         if isinstance(error, DatabaseError):
             return error
         if isinstance(error, (TimeoutError, asyncio.TimeoutError)):  # one class from Python 3.11 on

@@ -36,7 +36,7 @@ def open_database(  # noqa: PLR0913  # what the drivers need to know, each its o
         from turso_hooks.drivers.foreign import ClientDatabase  # noqa: PLC0415  # brings asyncio, 40 ms
 
     connect = partial(_websocket_client, target, access)
-    return ClientDatabase(target.name, connect, timeout_s=request_timeout_s, secret=access.token)
+    return ClientDatabase(target.name, connect, timeout_s=request_timeout_s, operation=access.operation)
 
 
 def _websocket_client(target: DatabaseTarget, access: Access) -> Client:

@@ -105,9 +105,10 @@ class ServerDatabase:
         if self._connection is None:
             self._connection = Connection(self._access.server, self._access.headers(), self._timeout_s)
         try:
-            return self._connection.post(hrana.PATH, body)
+            answer = self._connection.post(hrana.PATH, body)
         except FAILURES as error:
-            raise failed_request(operation, error, self._timeout_s) from error
+            raise failed_request(operation, error, self._timeout_s) from None  # it may quote what the server said
+        return answer._replace(body=operation.without_secret(answer.body))
 
     def _begin_anew(self) -> None:
         """In a forked child: a thread that is not there may hold the lock. The connection sees for itself whose it is."""

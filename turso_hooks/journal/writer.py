@@ -25,6 +25,9 @@ from turso_hooks.journal.framing import HEADER_BYTES, frame
 _RETRY_S = 1.0
 """How long a refusal stands before the disk is asked again: a hook must not pay for a full one each time."""
 
+_MOST_OPEN = 64
+"""Segments a process keeps open, and so descriptors of its host's: beyond that the last one grows past its size."""
+
 _SHARES = 64
 """Into how many parts the journal's size is divided: each process may exceed it by one."""
 
@@ -35,7 +38,7 @@ class Writer:
     """Appends the records of one process to the journal in `folder`.
 
     `max_bytes` is what the whole folder may hold, `segment_bytes` when a segment is closed and the next begun. `on_begin` is
-    called with this writer, on the appending thread, whenever this process begins to write: first, and again in a forked child.
+    called with this writer, on the appending thread, whenever it begins a segment.
     """
 
     def __init__(
@@ -75,7 +78,6 @@ class Writer:
         self._found_full_at = float("-inf")
         self._refusal: JournalError | None = None
         self._refused_at = float("-inf")
-        self._has_begun = False
         self._is_rotating = False
 
     def append(self, payload: bytes) -> None:
@@ -152,8 +154,8 @@ class Writer:
                 if size != segment.size:
                     segment.size = size
                     return False
-                self._segments.remove(segment)
                 segment.remove()
+                self._segments.remove(segment)
         return True
 
     def check(self) -> bool:
@@ -191,7 +193,7 @@ class Writer:
         if needed_bytes > self._share_bytes:
             self._take_share(needed_bytes)
         segment = self._segment_for(needed_bytes)
-        rest_bytes = self._segment_bytes - segment.length()
+        rest_bytes = self._segment_bytes - segment.length() % self._segment_bytes
         self._granted_bytes = self._room_bytes = max(needed_bytes, min(self._share_bytes, rest_bytes))
         return segment
 
@@ -203,7 +205,7 @@ class Writer:
         current = self._current
         if current is not None:
             size = current.length()
-            if size == 0 or size + needed_bytes <= self._segment_bytes:
+            if size == 0 or size + needed_bytes <= self._segment_bytes or len(self._segments) >= _MOST_OPEN:
                 return current
             if self._is_rotating or self._is_refusal_standing():
                 return current
@@ -236,9 +238,7 @@ class Writer:
         previous, self._current = self._current, created
         if previous is not None:
             self._seal(previous)
-        if not self._has_begun:
-            self._has_begun = True
-            self._on_begin(self)
+        self._on_begin(self)
         return created
 
     def _is_refusal_standing(self) -> bool:

@@ -25,10 +25,6 @@ _BUSY_S = 1.0
 """How long one attempt waits for another writer's lock; the next attempt waits again."""
 
 
-_EXIT_WORTH_A_WORD_S = 1.0
-"""Who allows less at exit does not expect all to be shipped then. A short process has no other time to be warned in."""
-
-
 @dataclass(frozen=True)
 class FlushResult:
     """What became of what was recorded.
@@ -58,6 +54,7 @@ class Pipeline:
         self.folder = JournalFolder(settings.state_folder, target.name)
         self._workers: dict[Writer, Worker] = {}
         self._unfinished: dict[Path, int] = {}
+        self._no_thread: str | None = None
         self._lock = threading.RLock()
         self._take_up(self._new_writer())
         with _registry:
@@ -65,27 +62,40 @@ class Pipeline:
 
     def flush(self, timeout_s: float) -> FlushResult:
         """Wait until what was recorded so far is in the database, at most `timeout_s` seconds."""
-        worker = self._workers.get(self._writer)
+        worker = self._worker_of(self._writer)
         if worker is not None:
             worker.tell_counts()
         return self._flush(self._writer, worker, time.monotonic() + timeout_s)
 
-    def close(self, timeout_s: float) -> FlushResult:
-        """Flush, stop the thread and let go of the journal, at most `timeout_s` seconds. A later event starts anew."""
+    def close(self, timeout_s: float, *, is_exit: bool = False) -> FlushResult:
+        """Flush, stop the thread and let go of the journal, at most `timeout_s` seconds. A later event starts anew.
+
+        If there is time left, what processes that are gone left behind is shipped as well. At exit Ctrl-C ends the waiting.
+        """
         deadline = time.monotonic() + timeout_s
         with self._lock:
             writer = self._writer
-            worker = self._workers.get(writer)
+            worker = self._worker_of(writer)
             if worker is not None:
                 worker.tell_counts(is_last=True)
             self._take_up(self._new_writer())
             writer.retire(self._writer)
         worker = self._workers.get(writer)  # an append that was under way may have started it only now
-        result = self._flush(writer, worker, deadline)
+        try:
+            result = self._flush(writer, worker, deadline)
+            if worker is not None and result.is_complete:
+                worker.wait_adopted(deadline)
+        except KeyboardInterrupt:
+            if not is_exit:
+                raise
+            deadline = time.monotonic()
+            result = self._flush(writer, worker, deadline)
         if not result.is_complete and writer.segments():
             self._unfinished[writer.segments()[-1].path] = (
                 writer.appended_records if worker is None else worker.waiting_records()
             )
+        if worker is not None and result.problem:
+            worker.note_problem(result.problem)
         if worker is None:
             writer.close()
         else:
@@ -93,13 +103,19 @@ class Pipeline:
             self._workers.pop(writer, None)
         return result
 
+    def _worker_of(self, writer: Writer) -> Worker | None:
+        if writer.appended_records:
+            self._start_worker(writer)
+        return self._workers.get(writer)
+
     def _flush(self, writer: Writer, worker: Worker | None, deadline: float) -> FlushResult:
         if worker is None:
-            is_complete, waiting, problem, dead_letters = not writer.appended_records, writer.appended_records, None, 0
+            waiting = writer.appended_records
+            is_complete, problem, dead_letters = not waiting, self._no_thread, 0
         else:
             is_complete = worker.wait_shipped(deadline)
             waiting = 0 if is_complete else max(worker.waiting_records(), 1)
-            problem, dead_letters = worker.problem, worker.dead_letters()
+            problem, dead_letters = worker.problem_now(), worker.dead_letters()
         left = self._left_waiting()
         return FlushResult(
             is_complete=is_complete and not left,
@@ -129,15 +145,26 @@ class Pipeline:
         """Keep one encoded event; see `Writer.append`."""
 
     def _start_worker(self, writer: Writer) -> None:
+        """Start shipping, if that does not go on already: no thread may have been to be had before."""
+        if writer in self._workers:
+            return
         database = open_store(self.settings, self._target, busy_timeout_s=_BUSY_S)
         shipper = Shipper(database, self.folder, writer=writer, batch_events=self.settings.batch_events)
         worker = Worker(shipper, writer, self.counts, self.settings.ship_interval_s)
         try:
             worker.start()
-        except RuntimeError as error:  # the interpreter is shutting down: the next process ships
-            log.debug("no shipping thread: %s", error)
+        except RuntimeError as error:
+            self._report_no_thread(error)
             return
+        self._no_thread = None
         self._workers[writer] = worker
+
+    def _report_no_thread(self, error: RuntimeError) -> None:
+        self._no_thread = f"no shipping thread can be started ({error})"
+        if "interpreter" in str(error):  # it is shutting down: the next process ships
+            log.debug("%s", self._no_thread)
+        else:
+            warn_once("no-thread", "%s; events wait in the journal, and it is tried again", self._no_thread)
 
     def _begin_anew(self) -> None:
         """In a forked child: the threads are the parent's, as are the connections; the first record starts our own."""
@@ -159,8 +186,8 @@ def close_all() -> None:
         pipelines = list(_pipelines)
     deadline = time.monotonic() + max((pipeline.settings.exit_timeout_s for pipeline in pipelines), default=0.0)
     for pipeline in pipelines:
-        result = pipeline.close(min(pipeline.settings.exit_timeout_s, max(deadline - time.monotonic(), 0)))
-        if not result.is_complete and pipeline.settings.exit_timeout_s >= _EXIT_WORTH_A_WORD_S:
+        result = pipeline.close(min(pipeline.settings.exit_timeout_s, max(deadline - time.monotonic(), 0)), is_exit=True)
+        if not result.is_complete and pipeline.settings.exit_timeout_s:
             target, problem = pipeline.folder.target, result.problem or "there was no time for more"
             warn_once(f"exit:{target}", "%d records wait in the journal for %s: %s", result.waiting, target, problem)
 

@@ -51,6 +51,12 @@ _YIELD_EVERY = 64
 _MOST_MOVES = 3
 """Who finds a position moved so often in a row shall pause: something is odd about the database, and asking is not free."""
 
+_STUCK = 5
+"""A record that had no answer so often in a row, alone, may be in everybody's way for ever."""
+
+_LARGE_BYTES = 64 * 1024
+"""What is smaller gets through whatever lets anything through."""
+
 
 @dataclass
 class Shipped:
@@ -148,6 +154,10 @@ class Shipper:
         self._adopted.clear()
         self._database.close()
 
+    def note_failed(self, problem: str) -> None:
+        """Tell that something is in the way that was not waited for."""
+        self._contact.failed(problem)
+
     def note_reached(self) -> None:
         """Tell that nothing is in the way any more, though there was nothing left to ship that would have told it."""
         self._contact.reached()
@@ -184,10 +194,8 @@ class Shipper:
                 found = read_slice(segment, 0 if is_cut else offset, max_records=self._size.records, max_bytes=self._size.bytes)
                 if found.end > offset or is_cut:
                     damages = found.damages + is_cut
-                    end = Position(segment.index, found.end)
-                    self._write(
-                        source, source.new_among(found.records), end, Counter(damaged=damages) if damages else Counter()
-                    )
+                    end, counts = Position(segment.index, found.end), Counter(damaged=damages) if damages else Counter()
+                    self._try(source, source.new_among(found.records), end, counts)
                     return True
                 if not found.is_last:
                     return False
@@ -199,6 +207,43 @@ class Shipper:
         if not source.is_standing_known:
             source.standing = read_standing(self._database, source.writer_id)
             source.is_standing_known = True
+
+    def _try(self, source: Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> None:
+        """Write records, unless somebody else was here: then the position is asked for again."""
+        try:
+            if self._gets_through(source, records):
+                self._write(source, records, end, counts)
+            else:
+                tried_bytes = _bytes_of(records) >> (source.unanswered - _STUCK)  # each time by half
+                self._write_alone(source, records[0], end, counts, self._too_large(records), tried_bytes)
+        except PositionMoved as moved:
+            source.is_standing_known = False
+            self._is_prepared = False  # a newer schema refuses batches in the same way
+            source.moves += 1
+            if source.moves > _MOST_MOVES:
+                raise DatabaseUnavailable(moved.operation, moved.target, moved.problem) from moved
+        except DatabaseUnavailable as error:
+            source.unanswered = source.unanswered + 1 if error.is_unanswered and len(records) == 1 else 0
+            raise
+
+    def _gets_through(self, source: Source, records: Sequence[Record]) -> bool:
+        """Whether it is worth trying again to write records as they are.
+
+        It is not where a single large one had no answer several times, and a small request of the same kind has one: it is too
+        much for the line in the time there is, or something on the way breaks off and does not say why.
+        """
+        if source.unanswered < _STUCK or len(records) != 1 or _bytes_of(records) < _LARGE_BYTES:
+            return True
+        write_batch(self._database, Batch(source.writer_id, source.standing, source.standing, [], 0), self._now())
+        return False
+
+    def _too_large(self, records: Sequence[Record]) -> RequestTooLarge:
+        return RequestTooLarge(
+            "write a batch",
+            self._database.name,
+            f"no answer comes to a request with an event of {_bytes_of(records):,} bytes, and to small ones it does",
+            "give it more time: TURSO_HOOKS_REQUEST_TIMEOUT_S",
+        )
 
     def _write(self, source: Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> None:
         """Write records as one batch; if a row is refused, or all together are too much, as two, down to the one it is."""
@@ -212,19 +257,24 @@ class Shipper:
                 self._write(source, records[:middle], Position(end.segment, records[middle - 1].end), Counter())
                 self._write(source, records[middle:], end, counts)
             elif records:
-                self._write_alone(source, records[0], end, counts, refusal)
+                self._write_alone(source, records[0], end, counts, refusal, _bytes_of(records))
             else:
                 raise DatabaseUnusable(refusal.operation, refusal.target, refusal.problem) from refusal
-        except PositionMoved as moved:
-            source.is_standing_known = False
-            self._is_prepared = False  # a newer schema refuses batches in the same way
-            source.moves += 1
-            if source.moves > _MOST_MOVES:
-                raise DatabaseUnavailable(moved.operation, moved.target, moved.problem) from moved
 
-    def _write_alone(self, source: Source, record: Record, end: Position, counts: Counter[str], refusal: DatabaseError) -> None:
-        """Write a record that is not taken as it is: what is refused as a dead letter, what is too large cut, or both."""
-        kept, size_bytes, reason = record, len(record.payload), None
+    def _write_alone(  # noqa: PLR0913, PLR0917  # a batch of one, and what became of it
+        self,
+        source: Source,
+        record: Record,
+        end: Position,
+        counts: Counter[str],
+        refusal: DatabaseError,
+        size_bytes: int,
+    ) -> None:
+        """Write a record that is not taken as it is, nor cut to `size_bytes`.
+
+        What is refused is set aside as a dead letter, what is too large is cut further, or both.
+        """
+        kept, reason = record, None
         while True:
             if isinstance(refusal, RowRefused) and reason is None:
                 reason = refusal.problem
@@ -320,8 +370,8 @@ def _dead_letter(record: Record, end: Position, reason: str) -> DeadLetter:
 
 def _remover(source: Source) -> Callable[[Segment], bool]:
     def remove(segment: Segment) -> bool:
+        segment.remove()  # first: a writer whose file is still there is not finished
         source.segments.remove(segment)
-        segment.remove()
         return True
 
     return remove

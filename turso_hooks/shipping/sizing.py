@@ -1,7 +1,8 @@
 """How much to ship at once: as much as is done in a second. Pure.
 
 Turso Cloud ends a transaction after 5 s, a proxy may not take more than a megabyte, and a distant or busy server is slower than
-a near one. So the size follows what the last batch took, between one record and the most that is asked for.
+a near one. So the size follows what the last batch took, between one record and the most that is asked for. What a request
+takes however small it is does not count: smaller ones would only be more of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ SMALLEST_BYTES = 4096
 
 _OFTEN = 3
 """So many failures in a row are no accident."""
+
+_FEW_RECORDS, _FEW_BYTES = 10, 64 * 1024
+"""What takes long with no more than these takes long with nothing at all."""
 
 
 class BatchSize:
@@ -28,12 +32,16 @@ class BatchSize:
         self._most_records, self._most_bytes = most_records, most_bytes
         self.records, self.bytes = most_records, most_bytes
         self._failures = 0
+        self._request_s = 0.0
+        """What a request takes by itself, as far as is known: the line, the handshake, the server's queue."""
 
     def took(self, seconds: float, records: int, size_bytes: int) -> None:
         """Learn from a batch of `records` records and `size_bytes` bytes that was written."""
+        is_small = records <= _FEW_RECORDS and size_bytes <= _FEW_BYTES
+        self._request_s = seconds if is_small else min(self._request_s, seconds)
         self._shrink(seconds, records, size_bytes)
         self._failures = 0
-        if seconds < _TARGET_S / 2:
+        if seconds - self._request_s < _TARGET_S / 2:
             self.records = min(self._most_records, 2 * self.records)
             self.bytes = min(self._most_bytes, 2 * self.bytes)
 
@@ -48,8 +56,9 @@ class BatchSize:
         self._shrink(seconds, records, size_bytes)
 
     def _shrink(self, seconds: float, records: int, size_bytes: int) -> None:
-        if seconds > _TARGET_S:
-            share = _TARGET_S / seconds
+        work_s = seconds - self._request_s
+        if work_s > _TARGET_S:
+            share = _TARGET_S / work_s
             self.records = max(1, int(records * share))
             self.bytes = max(SMALLEST_BYTES, int(size_bytes * share))
 

@@ -24,6 +24,8 @@ class Source:
     is_standing_known: bool = False
     moves: int = 0
     """How often in a row another one had moved it."""
+    unanswered: int = 0
+    """How often in a row a batch of one and the same record had no answer."""
     _last_session: str | None = None
     """The session of the last event that was shipped here."""
     _has_passed_damage: bool = False
@@ -64,7 +66,7 @@ class Source:
         """Note that `records` are in the database, the last event among them one of `session`."""
         assert standing.position is not None
         self.standing = standing
-        self.moves = 0
+        self.moves = self.unanswered = 0
         self._last_session = session or self._last_session
         self._has_passed_damage = not records or standing.position.offset > records[-1].end
 

@@ -67,6 +67,8 @@ class Worker:
         self._failing_since = 0.0
         self._shipped_then = 0
         self._is_wanted = False
+        self._has_adopted = False
+        self._has_reached = False
         self._has_warned = False
         self._retry_at = 0.0
         self._adopt_at = 0.0
@@ -92,6 +94,25 @@ class Worker:
                     return self._shipper.own_position >= goal
                 self._changed.wait(min(rest_s, threading.TIMEOUT_MAX))
         return True
+
+    def wait_adopted(self, deadline: float) -> None:
+        """Wait until this worker has once shipped all that processes left that are gone, or until `deadline` (monotonic)."""
+        with self._changed:
+            while not (self._has_adopted or self.problem) and self._thread.is_alive():
+                rest_s = deadline - time.monotonic()
+                if rest_s <= 0:
+                    return
+                self._changed.wait(min(rest_s, threading.TIMEOUT_MAX))
+
+    def problem_now(self) -> str | None:
+        """What is in the way; a database that has not answered yet is."""
+        is_unheard = not (self.problem or self._has_reached or self._shipper.shipped.records) and self._thread.is_alive()
+        return f"no answer of {self._writer.folder.target} so far" if is_unheard else self.problem
+
+    def note_problem(self, problem: str) -> None:
+        """Note in the journal what is in the way, if that is not known there."""
+        if not self.problem:
+            self._shipper.note_failed(problem)
 
     def stop(self, deadline: float) -> None:
         """Ask the thread to end, and wait for that until `deadline` (monotonic)."""
@@ -168,12 +189,14 @@ class Worker:
 
     def _work(self) -> None:
         self._has_more = self._ship_own()
+        self._has_reached = True
         now = time.monotonic()
         if now >= self._adopt_at:
             self._adopt_at = now + _ADOPT_EVERY_S
             while self._shipper.adopt() and not self._is_stopping:
                 while self._shipper.ship_adopted() and not self._is_stopping:
                     self._ship_own()
+            self._has_adopted = True
         if self._failures:
             self._shipper.note_reached()
             self._tell_recovered()

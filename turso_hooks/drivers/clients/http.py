@@ -194,11 +194,11 @@ class _Pipeline:
         try:
             async with self._opened().post(access.server.url + hrana.PATH, data=body, allow_redirects=False) as answer:
                 headers = {name.lower(): value for name, value in answer.headers.items()}
-                return answer.status, headers, await answer.read()
+                return answer.status, headers, operation.without_secret(await answer.read())
         except asyncio.TimeoutError:  # a class of its own before Python 3.11
             raise failed_request(operation, TimeoutError(), self._timeout_s) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise failed_request(operation, error, self._timeout_s) from error
+            raise failed_request(operation, error, self._timeout_s) from None  # aiohttp's own hold the request's headers
 
     async def close(self) -> None:
         """Roll back what was not committed, and close the connections."""
@@ -291,7 +291,7 @@ class _Stream:
         self.is_over = True
         if self._baton is not None:
             with suppress(DatabaseError, hrana.AnswerUnreadable):
-                await self._post(Operation("end a transaction", ""), [hrana.close()])
+                await self._post(self._access.operation("end a transaction", ""), [hrana.close()])
             self._baton = None
         self._pipeline.streams.discard(self)
 

@@ -32,9 +32,10 @@ _CLOSE_S = 1.0
 class _Mapped:
     """Calls on another's objects, on the thread that they live on. Raises `DatabaseError`."""
 
-    def __init__(self, name: str, thread: LoopThread, timeout_s: float) -> None:
+    def __init__(self, name: str, thread: LoopThread, timeout_s: float, operation: Callable[[str, str], Operation]) -> None:
         self.name = name
         self._thread = thread
+        self._operation = operation
         self._timeout_s = timeout_s
 
     async def call(self, operation: str, work: Callable[[], Awaitable[_T]]) -> _T:
@@ -45,22 +46,29 @@ class _Mapped:
             return await self._thread.run(bounded)
         except DatabaseError:
             raise
-        except asyncio.TimeoutError as error:  # a class of its own before Python 3.11
-            raise foreign_failure(Operation(operation, self.name), TimeoutError(), self._timeout_s) from error
-        except Exception as error:
-            raise foreign_failure(Operation(operation, self.name), error, self._timeout_s) from error
+        except asyncio.TimeoutError:  # a class of its own before Python 3.11
+            raise foreign_failure(self._operation(operation, self.name), TimeoutError(), self._timeout_s) from None
+        except Exception as error:  # noqa: BLE001  # another's, of whatever class; it may quote what the server said
+            raise foreign_failure(self._operation(operation, self.name), error, self._timeout_s) from None
 
 
 class MappedClient(libsql_client.Client):
     """The client that `connect` makes, on its own loop, when it is first used; and again after the network failed.
 
-    `timeout_s` is for each call. Raises `DatabaseError`.
+    `timeout_s` is for each call, `operation` makes what errors are told of. Raises `DatabaseError`.
     """
 
-    def __init__(self, name: str, connect: Callable[[], Client], *, timeout_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], Client],
+        *,
+        timeout_s: float,
+        operation: Callable[[str, str], Operation] = Operation,
+    ) -> None:
         self._connect = connect
         self._thread = LoopThread()
-        self._mapped = _Mapped(name, self._thread, timeout_s)
+        self._mapped = _Mapped(name, self._thread, timeout_s, operation)
         self._client: Client | None = None
         self._is_closed = False
 

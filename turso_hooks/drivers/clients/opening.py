@@ -26,7 +26,8 @@ def create_client(
     access = access_to(target, auth_token, allows_unencrypted=allows_unencrypted)
     if access.server.scheme in {"http", "https"}:
         return HttpClient(target, access, timeout_s=timeout_s)
-    return MappedClient(target.name, partial(websocket_client, target, access), timeout_s=timeout_s)
+    connect = partial(websocket_client, target, access)
+    return MappedClient(target.name, connect, timeout_s=timeout_s, operation=access.operation)
 
 
 def websocket_client(target: DatabaseTarget, access: Access) -> libsql_client.Client:
@@ -36,7 +37,7 @@ def websocket_client(target: DatabaseTarget, access: Access) -> libsql_client.Cl
     try:
         client = libsql_client.create_client(access.server.url, auth_token=access.token)
     except libsql_client.LibsqlError as error:
-        raise operation.failed(DatabaseUnusable, str(error)) from error
+        raise operation.failed(DatabaseUnusable, str(error)) from None
     _follow_no_redirect(client, operation)
     return client
 
