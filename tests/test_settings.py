@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from turso_hooks.errors import SettingsError
 from turso_hooks.events import MessageAdded
 from turso_hooks.plugin import Recorder
-from turso_hooks.settings import Settings, default_of, load_settings, setting_fields
+from turso_hooks.settings import LONGEST_S, Settings, default_of, load_settings, setting_fields
 
 NUMBERS = {
     entry.metadata["variable"]: entry
@@ -60,7 +61,7 @@ def test_a_wrong_number_gives_one_sentence_with_the_variable_and_what_it_may_be(
     with pytest.raises(SettingsError) as caught:
         load_settings({variable: wrong})
     sentence = str(caught.value)
-    assert re.fullmatch(rf"{variable} must be a (whole )?number( of at least [\d.]+)?, not .+", sentence)
+    assert re.fullmatch(rf"{variable} must be a (whole )?number of at least [\d.]+( and at most \d+)?, not .+", sentence)
     assert len(sentence) < 200
 
 
@@ -68,12 +69,27 @@ def test_a_wrong_number_gives_one_sentence_with_the_variable_and_what_it_may_be(
 def test_the_smallest_value_is_taken_and_the_next_below_is_not(variable: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings({variable: "-1"})
-    smallest = str(caught.value).split("at least ")[1].split(",")[0]
+    smallest = str(caught.value).split("at least ")[1].split()[0].rstrip(",")
     load_settings({variable: smallest})
     below = str(float(smallest) / 2) if "whole" not in str(caught.value) else str(int(smallest) - 1)
     if float(smallest):
-        with pytest.raises(SettingsError, match=f"at least {smallest}, not '{below}'"):
+        with pytest.raises(SettingsError, match=f"at least {smallest}.*, not '{below}'"):
             load_settings({variable: below})
+
+
+@pytest.mark.parametrize("variable", [name for name, entry in NUMBERS.items() if entry.metadata["unit"] == "seconds"])
+def test_the_longest_time_is_taken_and_a_longer_one_is_not(variable: str) -> None:
+    load_settings({variable: str(LONGEST_S)})
+    for longer in (str(LONGEST_S + 1), "1e12"):
+        with pytest.raises(SettingsError, match=f"{variable} must be .* at most {LONGEST_S}, not '{re.escape(longer)}'"):
+            load_settings({variable: longer})
+
+
+def test_the_longest_time_is_one_that_everything_waits_for_and_is_documented() -> None:
+    assert LONGEST_S * 1000 < 2**31  # poll counts milliseconds in a C int
+    assert threading.TIMEOUT_MAX > LONGEST_S
+    text = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert f"at most {LONGEST_S}" in text
 
 
 @pytest.mark.parametrize(

@@ -23,15 +23,26 @@ _SHOWN_CHARS = 60
 _SMALLEST_EVENT_BYTES = 4096
 """Below this the names and marks of a cut event would not fit."""
 
+LONGEST_S = 1_000_000
+"""Eleven days: `poll` takes milliseconds in 31 bits, and what is longer comes out as no wait, or as one without end."""
 
-def _number(kind: Callable[[str], _T], smallest: float, what: str) -> Callable[[str], _T]:
+
+def _whole_number(smallest: int) -> Callable[[str], int]:
+    return _number(int, smallest, float("inf"), f"a whole number of at least {smallest}")
+
+
+def _seconds(smallest: float) -> Callable[[str], float]:
+    return _number(float, smallest, LONGEST_S, f"a number of at least {smallest:g} and at most {LONGEST_S}")
+
+
+def _number(kind: Callable[[str], _T], smallest: float, largest: float, what: str) -> Callable[[str], _T]:
     def parse(text: str) -> _T:
         try:
             value = kind(text.replace("_", ""))
         except ValueError:
-            raise SettingsError(f"must be {what} of at least {smallest:g}, not {_shown(text)}") from None
-        if not smallest <= value < float("inf"):  # type: ignore[operator]  # int or float, as called below
-            raise SettingsError(f"must be {what} of at least {smallest:g}, not {_shown(text)}")
+            raise SettingsError(f"must be {what}, not {_shown(text)}") from None
+        if not smallest <= value <= largest:  # type: ignore[operator]  # int or float, as called above; nan is neither
+            raise SettingsError(f"must be {what}, not {_shown(text)}")
         return value
 
     return parse
@@ -86,21 +97,21 @@ class Settings:
     max_event_bytes: int = _setting(
         "TURSO_HOOKS_MAX_EVENT_BYTES",
         16 * _MIB,
-        _number(int, _SMALLEST_EVENT_BYTES, "a whole number"),
+        _whole_number(_SMALLEST_EVENT_BYTES),
         "bytes",
         "The largest encoded event; longer fields are cut and say so.",
     )
     journal_max_bytes: int = _setting(
         "TURSO_HOOKS_JOURNAL_MAX_BYTES",
         1024 * _MIB,
-        _number(int, 0, "a whole number"),
+        _whole_number(0),
         "bytes",
         "How much may wait for one database; beyond it the newest events are refused and counted.",
     )
     segment_bytes: int = _setting(
         "TURSO_HOOKS_SEGMENT_BYTES",
         16 * _MIB,
-        _number(int, _SMALLEST_EVENT_BYTES, "a whole number"),
+        _whole_number(_SMALLEST_EVENT_BYTES),
         "bytes",
         "The size at which a journal segment is closed and the next begun.",
     )
@@ -114,21 +125,21 @@ class Settings:
     ship_interval_s: float = _setting(
         "TURSO_HOOKS_SHIP_INTERVAL_S",
         0.2,
-        _number(float, 0.001, "a number"),
+        _seconds(0.001),
         "seconds",
         "How long an event waits in the journal at most before it is shipped.",
     )
     batch_events: int = _setting(
         "TURSO_HOOKS_BATCH_EVENTS",
         1000,
-        _number(int, 1, "a whole number"),
+        _whole_number(1),
         "events",
         "The most events shipped in one transaction.",
     )
     request_timeout_s: float = _setting(
         "TURSO_HOOKS_REQUEST_TIMEOUT_S",
         30.0,
-        _number(float, 0.001, "a number"),
+        _seconds(0.001),
         "seconds",
         "How long a database server may take for one request, from the connection to the end of the answer.",
     )
@@ -142,7 +153,7 @@ class Settings:
     exit_timeout_s: float = _setting(
         "TURSO_HOOKS_EXIT_TIMEOUT_S",
         2.0,
-        _number(float, 0, "a number"),
+        _seconds(0),
         "seconds",
         "How long the interpreter's exit may be held up to ship what waits; the rest is shipped by the next process.",
     )

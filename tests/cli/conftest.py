@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,10 +31,13 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 def in_terminal() -> Callable[..., str]:
     """Runs the command in a terminal of its own; what it showed there."""
 
-    def in_terminal(*arguments: str) -> str:
+    def in_terminal(*arguments: str, columns: int = 80, **environment: str) -> str:
         child, terminal = pty.fork()
         if child == 0:
-            os.execv(sys.executable, [sys.executable, "-m", "turso_hooks.cli.main", *arguments])
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            command = [sys.executable, "-m", "turso_hooks.cli.main", *arguments]
+            given = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "NO_COLOR"}}
+            os.execve(sys.executable, command, {**given, "TERM": "xterm-256color", **environment})
         output = b""
         while select.select([terminal], [], [], 30)[0]:
             try:

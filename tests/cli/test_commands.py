@@ -6,16 +6,18 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
-from turso_hooks.events import MessageAdded, ToolCallFinished
+from turso_hooks.events import MessageAdded, SessionEnded, SessionStarted, ToolCallFinished
 from turso_hooks.journal import JournalFolder, Writer
 from turso_hooks.plugin import Recorder
 from turso_hooks.settings import Settings
@@ -64,6 +66,26 @@ def test_the_demo_shows_a_conversation_that_went_into_a_database_and_came_back(r
     suggested = re.findall(r"turso-hooks (show .*)", result.stdout)[0].split()
     assert "Go to Belém early" in run(*suggested).stdout
     assert len(run("sessions", "--db", "file:turso-hooks-demo.db").stdout.splitlines()) == 4
+
+
+def test_what_the_demo_suggests_can_be_pasted(run: Run, tmp_path: Path) -> None:
+    suggested = re.findall(r"  turso-hooks (show .*)", run("demo", "--db", "file:it's a b.db").stdout)[0]
+    assert "Go to Belém early" in run(*shlex.split(suggested)).stdout
+
+
+def test_a_demo_without_a_journal_says_why_and_nothing_else(run: Run) -> None:
+    result = run("demo", TURSO_HOOKS_STATE_FOLDER="/dev/null")
+    assert (result.returncode, result.stdout) == (1, "")
+    (sentence,) = result.stderr.splitlines()
+    assert "an event was not kept (journal_unwritable): cannot create /dev/null/journals" in sentence
+
+
+@pytest.mark.parametrize("command", ["migrate", "demo", "drain", "sessions", "import openai-chat chat.json", "show x"])
+def test_the_name_of_a_file_does_not_steer_the_terminal(run: Run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "chat.json").write_text('[{"role": "user", "content": "x"}]', encoding="utf-8")
+    result = run(*command.split(), "--db", "file:a\x1b[31m.db")
+    said = result.stdout + result.stderr
+    assert ("\\x1b[31m" in said, "\x1b" in said) == (True, False)
 
 
 def test_an_import_is_there_and_the_same_again_changes_nothing(run: Run, chats: Path, database: Path, rows: Rows) -> None:
@@ -145,6 +167,14 @@ def test_help_is_there_for_every_command(run: Run) -> None:
         (["drain", "--db", "file:a.db"], {"TURSO_HOOKS_BATCH_EVENTS": "0"}, 2, "TURSO_HOOKS_BATCH_EVENTS must be"),
         (["demo", "--db", "file:no/such/folder.db"], {}, 1, "check that the folder"),
         (["status", "--db", "agents.db"], {}, 2, "did you mean file:agents.db?"),
+        (["drain", "--idle", "nan", "--db", "file:a.db"], {}, 2, "'nan' is not a number of seconds"),
+        (["drain", "--idle", "inf", "--db", "file:a.db"], {}, 2, "inf is not in the range"),
+        (["drain", "--idle", "-1", "--db", "file:a.db"], {}, 2, "-1.0 is not in the range"),
+        (["sessions", "--limit", "9" * 20, "--db", "file:a.db"], {}, 2, "is not in the range"),
+        (["sessions", "--db", "127.0.0.1:18480"], {}, 2, "did you mean http://127.0.0.1:18480?"),
+        (["sessions", "--db", "libsql://agents..turso.io"], {}, 2, "a host name that cannot be one"),
+        (["status"], {"TURSO_HOOKS_REQUEST_TIMEOUT_S": "1e12"}, 2, "of at least 0.001 and at most 1000000, not '1e12'"),
+        (["drain", "--db", "file:a.db"], {"TURSO_HOOKS_STATE_FOLDER": "/dev/null"}, 1, "cannot use /dev/null/"),
         (["journal", "segments"], {}, 2, "pass --db file:agents.db or set TURSO_DATABASE_URL"),
         (["journal", "records", "--db", "agents.db"], {}, 2, "did you mean file:agents.db?"),
         (["journal", "dead-letters", "--db", "file:none.db"], {}, 1, "the file is not there"),
@@ -239,6 +269,32 @@ def test_a_reader_that_has_enough_is_no_error(run: Run, chats: Path, database: P
     assert (result.stdout, result.stderr) == ("[", "")
 
 
+def without_a_reader(*arguments: str, stream: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose output, or whose errors, nobody reads any more."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writing}
+    try:
+        return subprocess.run([sys.executable, "-m", "turso_hooks.cli.main", *arguments], text=True, check=False, **streams)
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.parametrize(
+    "command", ["demo", "doctor", "status", "sessions", "drain", "migrate --json", "--help", "show --help"]
+)
+def test_every_command_whose_reader_has_gone_ends_in_silence(run: Run, command: str, database: Path) -> None:
+    url = f"file:{database}"
+    run("demo", "--db", url)
+    result = without_a_reader(*command.split(), *(() if "--help" in command else ("--db", url)), stream="stdout")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("command", "code"), [("nonsense", 2), ("sessions", 2), ("show x --db file:none.db", 1)])
+def test_what_goes_wrong_is_no_success_because_nobody_reads_why(command: str, code: int) -> None:
+    assert without_a_reader(*command.split(), stream="stderr").returncode == code
+
+
 def test_a_closed_output_is_said_in_a_sentence() -> None:
     command = f"{Path(sys.executable).parent / 'turso-hooks'} status >&-"
     result = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
@@ -253,6 +309,34 @@ def test_on_a_terminal_there_are_colours_and_a_progress_bar(
 ) -> None:
     assert "100%" in in_terminal("import", "openai-chat", str(chats), "--db", f"file:{database}")
     assert "\x1b[" in in_terminal("sessions", "--db", f"file:{database}")
+
+
+def test_a_list_of_sessions_has_room_for_what_matters(
+    in_terminal: Callable[..., str], recorder: Recorder, database: Path, run: Run
+) -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+    ids = ["01a20e83bf317b648499864705cf6963", "01a20e83bf317379ada2701392dd5bf7", "01a20e7e063d7d51a96c7ff58c6b2b0e", "short"]
+    for session_id in ids:
+        title = "A weekend in Lisbon, with two children and a dog"
+        recorder.record(
+            SessionStarted(session_id=session_id, agent_type="planner", model="claude-sonnet-4-5", title=title, occurred_at=at)
+        )
+        recorder.record(SessionEnded(session_id=session_id, occurred_at=at))
+    recorder.close(30)
+    url = f"file:{database}"
+    # What both of one millisecond begin with names neither of them.
+    beginnings = ["short", "01a20e83bf317b", "01a20e83bf3173", "01a20e7e063d"]
+    for columns, rest in (
+        (80, "planner claude-sonnet… completed A weekend in L…"),
+        (120, "planner claude-sonnet-4-5 completed 0 0 A weekend in Lisbon, with two childr…"),
+    ):
+        shown = re.sub(r"\x1b\[[\d;]*m", "", in_terminal("sessions", "--db", url, columns=columns, TZ="UTC"))
+        assert max(map(len, shown.splitlines())) == columns
+        lines = [" ".join(line.split()) for line in shown.splitlines()[1:]]
+        assert lines == [f"2026-01-02 03:04 {beginning} {rest}" for beginning in beginnings]
+    for beginning in beginnings:
+        assert run("show", beginning, "--db", url).returncode == 0
+    assert [line.split("\t")[0] for line in run("sessions", "--db", url).stdout.splitlines()] == sorted(ids, reverse=True)
 
 
 def test_drain_ships_what_a_dead_process_left_and_says_what_it_left_alone(

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from turso_hooks.drivers import EmbeddedDatabase
+from turso_hooks.journal import JournalFolder
+from turso_hooks.settings import Settings
 from turso_hooks.store import prepare_schema
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -94,6 +96,21 @@ def test_a_server_that_cannot_be_asked_is_told_of_by_its_journal_alone(run: Run)
     assert result.returncode == 0
     assert "its name cannot be resolved" in result.stdout
     assert "secret" not in result.stdout + result.stderr
+
+
+def test_a_journal_that_cannot_be_read_is_said_to_be_the_one_and_nothing_of_it_is_known(
+    run: Run, database: Path, settings: Settings
+) -> None:
+    folder = JournalFolder(settings.state_folder, f"file:{database}")
+    folder.path.parent.mkdir(parents=True)
+    folder.path.write_text("")  # not even root may look into this
+    result = run("status", "--db", f"file:{database}")
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert {"last reached not known", "waiting not known", "shipped not known", f"unreadable {folder.path}"} <= set(lines)
+    assert "not read now its journal cannot be read (Not a directory), and without that nothing is known" in lines
+    found = state(run, "--db", f"file:{database}")
+    assert (found["waiting_records"], found["waiting_bytes"], found["unreadable"]) == (None, None, [str(folder.path)])
 
 
 def test_the_running_and_the_killed_are_told_apart_and_nothing_is_told_twice(

@@ -71,6 +71,34 @@ def test_a_name_that_is_no_url_is_a_database_of_which_only_the_name_is_known() -
 
 
 @pytest.mark.parametrize(
+    "host",
+    ["agents..turso.io", ".turso.io", ".", f"{'a' * 64}.turso.io", f"{'ü' * 60}.example", "exa mple", "*", "a%20b", "[v1.a:b]"],
+)
+def test_a_host_name_that_cannot_be_one_is_found_before_it_is_asked_for(host: str) -> None:
+    with pytest.raises(SettingsError, match="has a host name that cannot be one|cannot be read: write libsql://HOST"):
+        parse_database_url(f"http://{host}:1")
+
+
+@pytest.mark.parametrize(
+    "host", ["a_b.example", "db", "db.example.", "10.0.0.1", "[fe80::1%eth0]", f"{'a' * 63}.io", "münchen.io"]
+)
+def test_a_host_name_that_can_be_one_is_left_to_the_resolver(host: str) -> None:
+    server = parse_database_url(f"http://{host}:1").server
+    assert server is not None
+    assert server.url == f"http://{host}:1"
+
+
+def test_a_relative_file_without_a_working_folder_is_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(SettingsError, match=r"leads to no file \(No such file or directory\): write an absolute one"):
+        parse_database_url("file:agents.db")
+
+
+@pytest.mark.parametrize(
     ("host", "is_here"),
     [
         ("localhost", True),
@@ -122,6 +150,13 @@ def test_this_machine_is_told_from_others_by_name(host: str, is_here: bool) -> N
         ("libsql://[::1]:secret", "cannot be read"),
         ("libsql://db.example.io:0", "cannot be read"),
         ("file:/a@b/?token=secret", "'file:/a@b/'"),
+        ("libsql://db.example.io authtoken=secret", "begin with a question mark"),
+        ("127.0.0.1:18480", "did you mean http://127.0.0.1:18480"),
+        ("localhost:8080/path?authToken=secret", "did you mean http://localhost:8080"),
+        ("[::1]:8080", r"did you mean http://\[::1\]:8080"),
+        ("agents-acme.turso.io:443", "did you mean libsql://agents-acme.turso.io:443"),
+        ("user:1234/secret@db.example.io", "unknown scheme 'user'"),
+        ("eyJsecret.eyJsecret.secret:8080", "unknown scheme"),
     ],
 )
 def test_a_wrong_url_is_refused_with_what_to_write_instead(url: str, said: str) -> None:

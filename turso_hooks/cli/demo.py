@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import click
 
 from turso_hooks.cli.options import json_option, prepared, print_json, shown_url
 from turso_hooks.cli.sessions import print_conversation
+from turso_hooks.cli.text import one_line
 from turso_hooks.errors import DatabaseError
 from turso_hooks.events import TextPart, ToolCallPart, Usage
 from turso_hooks.logger import ConversationLogger
@@ -15,6 +17,7 @@ from turso_hooks.manager import build_plugin_manager
 from turso_hooks.plugin import Recorder
 from turso_hooks.query import connect_sync
 from turso_hooks.settings import load_settings
+from turso_hooks.shipping import REFUSED
 
 _DEFAULT_URL = "file:turso-hooks-demo.db"
 _FLUSH_TIMEOUT_S = 30.0
@@ -36,15 +39,18 @@ def demo_command(database_url: str, as_json: bool) -> None:
     shipped = recorder.close(_FLUSH_TIMEOUT_S)
     if not shipped.is_complete:
         raise DatabaseError("keep the conversation", shown, shipped.problem or "it takes too long")
+    if REFUSED & shipped.counts.keys():  # the log has said why
+        raise click.exceptions.Exit(1)
     with connect_sync(database_url) as reader:
         conversation = reader.get_session(session_id)
     if as_json:
         print_json(conversation)
         return
     print_conversation(conversation, is_whole=False)
-    click.echo(f"\nThis conversation went through the hooks into {shown} and came back. What next:")
-    click.echo(f"  turso-hooks sessions --db {shown}")
-    click.echo(f"  turso-hooks show {session_id[:18]} --db {shown}")
+    click.echo(f"\nThis conversation went through the hooks into {one_line(shown)} and came back. What next:")
+    named = f"--db {one_line(shlex.quote(shown))}"
+    click.echo(f"  turso-hooks sessions {named}")
+    click.echo(f"  turso-hooks show {session_id[:18]} {named}")
 
 
 def run_agent(log: ConversationLogger) -> str:

@@ -10,7 +10,7 @@ import click
 
 from turso_hooks.cli.checks import Step, diagnose
 from turso_hooks.cli.options import database_option, json_option, print_json
-from turso_hooks.cli.text import is_terminal, one_line, plural
+from turso_hooks.cli.text import one_line, plural, takes_colours
 
 _MARKERS = {"ok": ("ok", "green"), "warning": ("! ", "yellow"), "failed": ("!!", "red"), "skipped": ("--", "bright_black")}
 _WIDTH = len("round trip")
@@ -57,7 +57,7 @@ def _shown(steps: Iterator[Step]) -> Iterator[Step]:
 
 
 def _styled(text: str, colour: str) -> str:
-    return click.style(text, fg=colour) if is_terminal() else text
+    return click.style(text, fg=colour) if takes_colours() else text
 
 
 def _summary(steps: Sequence[Step]) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
 from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
-from turso_hooks.cli.text import plural
+from turso_hooks.cli.text import one_line, plural, visible
 from turso_hooks.errors import DatabaseLocked
 from turso_hooks.journal import JournalFolder
-from turso_hooks.settings import Settings
+from turso_hooks.settings import LONGEST_S, Settings
 from turso_hooks.shipping import Shipper
 from turso_hooks.store import open_store, target_of
 
@@ -36,10 +38,20 @@ class DrainResult:
     of_another_version: list[str] = field(default_factory=list)
 
 
+class _Seconds(click.FloatRange):
+    """A number of seconds; `nan` is in every range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
+
+
 @click.command("drain")
 @database_option
 @click.option(
-    "--idle", "idle_s", type=click.FloatRange(min=0), default=0, metavar="SECONDS",
+    "--idle", "idle_s", type=_Seconds(min=0, max=LONGEST_S), default=0, metavar="SECONDS",
     help="Go on until nothing came for so long; at once if another such command runs.",
 )  # fmt: skip
 @json_option
@@ -53,13 +65,13 @@ def drain_command(database_url: str | None, idle_s: float, as_json: bool) -> Non
     if as_json:
         print_json(result)
         return
-    click.echo(f"{plural(result.events, 'event')} shipped to {result.database}")
+    click.echo(f"{plural(result.events, 'event')} shipped to {one_line(result.database)}")
     for reason, number in sorted(result.counts.items()):
         click.echo(f"  {reason}: {number:,}")
     if result.waiting_bytes:
         click.echo(f"{plural(result.waiting_bytes, 'byte')} wait for running processes to ship them")
     for path in result.of_another_version:
-        click.echo(f"left alone, written by another version of turso-hooks: {path}", err=True)
+        click.echo(f"left alone, written by another version of turso-hooks: {visible(path)}", err=True)
 
 
 def drain(settings: Settings, idle_s: float = 0) -> DrainResult:

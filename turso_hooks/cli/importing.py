@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from turso_hooks.cli.options import database_option, json_option, prepared, print_json, settings_for, shown_url
-from turso_hooks.cli.text import plural
+from turso_hooks.cli.text import one_line, plural, visible
 from turso_hooks.errors import DatabaseError, TranscriptError
 from turso_hooks.events import Event, MessageAdded, ToolCallStarted
 from turso_hooks.manager import build_plugin_manager
@@ -68,11 +68,11 @@ def openai_chat_command(file: Path, database_url: str | None, as_json: bool) -> 
         print_json(result)
     else:
         counted = (plural(result.sessions, "session"), plural(result.messages, "message"))
-        click.echo(f"{', '.join(counted)} and {plural(result.tool_calls, 'tool call')} are in {result.database}")
+        click.echo(f"{', '.join(counted)} and {plural(result.tool_calls, 'tool call')} are in {one_line(result.database)}")
         for reason, number in sorted(result.counts.items()):
             click.echo(f"  {reason}: {number:,}")
     for problem in result.unreadable:
-        click.echo(f"{file}: {problem}", err=True)
+        click.echo(visible(f"{file}: {problem}"), err=True)
     lost = sum(number for reason, number in result.counts.items() if reason in _LOST)
     if lost:
         click.echo(
@@ -139,7 +139,7 @@ def _reading(file: Path) -> Iterator[Iterator[bytes]]:
         if not sys.stderr.isatty():
             yield iter(opened)
             return
-        with click.progressbar(length=file.stat().st_size, label=f"Importing {file.name}", file=sys.stderr) as bar:
+        with click.progressbar(length=file.stat().st_size, label=f"Importing {one_line(file.name)}", file=sys.stderr) as bar:
             yield _with_progress(opened, bar.update)
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 import click
 
+from turso_hooks.cli.text import visible
 from turso_hooks.errors import SettingsError, TursoHooksError
 
-_FAILED, _WRONG_USAGE = 1, 2
+_DONE, _FAILED, _WRONG_USAGE = 0, 1, 2
 
 _COMMANDS = {
     "demo": ("demo", "Run a small scripted agent and show what was kept of it."),
@@ -29,7 +31,27 @@ _COMMANDS = {
 """Command to module and summary: a module is imported only when its command is called."""
 
 
+class _ReaderGone(Exception):
+    """Whoever was reading has enough. Not a `BrokenPipeError`: click would make a failure of that."""
+
+
+@contextmanager
+def _noticing_that_nobody_reads() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGone from error
+
+
 class _Commands(click.Group):
+    def make_context(self, *arguments: Any, **named: Any) -> click.Context:
+        with _noticing_that_nobody_reads():  # --help and --version print here
+            return super().make_context(*arguments, **named)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _noticing_that_nobody_reads():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
 
@@ -66,36 +88,45 @@ def commands() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage."""
     if sys.stdout is None:  # so it is if it was closed (`>&-`)
-        click.echo("turso-hooks: standard output is closed: redirect it to /dev/null instead", err=True)
-        _exit(_FAILED)
+        raise SystemExit(_ended(_FAILED, "standard output is closed: redirect it to /dev/null instead"))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a conversation may hold what the terminal cannot show
+    raise SystemExit(_run(None if arguments is None else list(arguments)))
+
+
+def _run(arguments: list[str] | None) -> int:
+    """The exit code; what went wrong is said."""
     try:
-        given = None if arguments is None else list(arguments)
-        code = commands.main(args=given, prog_name="turso-hooks", standalone_mode=False)
+        code = commands.main(args=arguments, prog_name="turso-hooks", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
-        _exit(error.exit_code)
+        with suppress(BrokenPipeError):
+            error.show()
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("turso-hooks: stopped", err=True)
-        _exit(_FAILED)
-    except BrokenPipeError:
-        # Whoever was reading has enough; writing more, even at exit, must not complain.
+        return _ended(_FAILED, "stopped")
+    except (_ReaderGone, BrokenPipeError):
+        # Writing more, even at exit, must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _exit(0)
+        return _DONE
     except SettingsError as error:
-        click.echo(f"turso-hooks: {error}", err=True)
-        _exit(_WRONG_USAGE)
+        return _ended(_WRONG_USAGE, error)
     except (TursoHooksError, OSError) as error:
-        click.echo(f"turso-hooks: {error}", err=True)
-        _exit(_FAILED)
-    _exit(code if isinstance(code, int) else 0)
+        return _ended(_FAILED, _in_words(error))
+    return code if isinstance(code, int) else _DONE
 
 
-def _exit(code: int) -> NoReturn:
-    raise SystemExit(code)
+def _in_words(error: TursoHooksError | OSError) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"cannot use {os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
+
+
+def _ended(code: int, why: object) -> int:
+    with suppress(BrokenPipeError):
+        click.echo(f"turso-hooks: {visible(why)}", err=True)
+    return code
 
 
 if __name__ == "__main__":

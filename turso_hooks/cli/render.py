@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -23,6 +24,15 @@ _SHOWN_LINES, _SHOWN_CHARS = 12, 2000
 
 _PIPE_COLUMNS = 10_000
 """Wide enough for any line: who reads a pipe breaks lines as they like."""
+
+_SHORTEST_BEGINNING = 12
+"""Characters of a session's id in a table; of our own ids these are the millisecond."""
+
+_WIDEST_BEGINNING = 20
+"""Columns; what is longer goes on in the next line, for cut it would name nothing."""
+
+_COUNTS_FROM_COLUMNS = 100
+"""In a narrower terminal the title is the more wanted."""
 
 _MINUTES_FROM_S = 120
 """From here on a duration is shown as hours, minutes, seconds."""
@@ -49,26 +59,48 @@ def render_conversation(conversation: Conversation, *, is_whole: bool) -> Render
     return Group(header, Text(), *_body(conversation, is_whole=is_whole))
 
 
-def sessions_table(sessions: list[SessionSummary]) -> Table:
-    """Sessions, one a line."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("started", "session", "agent", "model", "status"):
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
-    for column in ("messages", "tools"):
-        table.add_column(column, justify="right")
-    table.add_column("title", no_wrap=True, overflow="ellipsis")
-    for session in sessions:
+def show_sessions(sessions: list[SessionSummary]) -> None:
+    """Print sessions to the terminal, one a line."""
+    terminal = Console(highlight=False)
+    terminal.print(_sessions_table(sessions, has_counts=terminal.width >= _COUNTS_FROM_COLUMNS))
+
+
+def _sessions_table(sessions: list[SessionSummary], *, has_counts: bool) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    counts = ("messages", "tools") if has_counts else ()
+    for column in ("started", "session", "agent", "model", "status", *counts, "title"):
+        # Where there is not room for all, the widest of those that may wrap is narrowed first; their texts are cut then.
+        table.add_column(
+            column,
+            no_wrap=column not in {"agent", "model", "title"},
+            max_width=_WIDEST_BEGINNING if column == "session" else None,
+            justify="right" if column in counts else "left",
+        )
+    beginnings = _beginnings([session.session_id for session in sessions])
+    for session, beginning in zip(sessions, beginnings, strict=True):
         table.add_row(
-            when(session.started_at),
-            Text(visible(session.session_id)),
-            Text(visible(session.agent_type)),
-            Text(visible(session.model)),
+            f"{when(session.started_at):.16}",
+            Text(one_line(beginning), no_wrap=False, overflow="fold"),
+            _cell(session.agent_type),
+            _cell(session.model),
             _status(session.status),
-            f"{session.message_count:,}",
-            f"{session.tool_call_count:,}",
-            Text(visible(session.title or "")),
+            *(f"{count:,}" for count in (session.message_count, session.tool_call_count) if has_counts),
+            _cell(session.title or ""),
         )
     return table
+
+
+def _cell(text: str) -> Text:
+    return Text(one_line(text), no_wrap=True, overflow="ellipsis")
+
+
+def _beginnings(session_ids: list[str]) -> list[str]:
+    """Of each id a beginning that no other one has, and of `_SHORTEST_BEGINNING` characters at least."""
+    ordered = sorted(session_ids)
+    shared = [_shared_chars(*pair) for pair in pairwise(ordered)]
+    needed = zip(ordered, [0, *shared], [*shared, 0], strict=True)
+    lengths = {one: max(_SHORTEST_BEGINNING, before + 1, after + 1) for one, before, after in needed}
+    return [one[: lengths[one]] for one in session_ids]
 
 
 def session_line(session: SessionSummary) -> str:
@@ -77,6 +109,10 @@ def session_line(session: SessionSummary) -> str:
     counted = (str(session.message_count), str(session.tool_call_count))
     fields = (session.session_id, started, session.agent_type, session.model, session.status, *counted, session.title or "")
     return "\t".join(one_line(field) for field in fields)
+
+
+def _shared_chars(one: str, other: str) -> int:
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _header(session: SessionSummary) -> RenderableType:

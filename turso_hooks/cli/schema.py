@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from turso_hooks.cli.options import database_option, json_option, prepared, print_json, settings_for
+from turso_hooks.cli.text import one_line
 from turso_hooks.store import target_of
 from turso_hooks.store.migrations import LATEST
 
@@ -20,10 +21,11 @@ def migrate_command(database_url: str | None, as_json: bool) -> None:
     """
     settings = settings_for(database_url)
     name = target_of(settings).name
+    shown = one_line(name)
     applied = prepared(settings)
     if as_json:
         print_json({"database": name, "version": LATEST, "applied": applied})
     elif applied:
-        click.echo(f"{name} is at schema version {LATEST} now (applied: {', '.join(map(str, applied))})")
+        click.echo(f"{shown} is at schema version {LATEST} now (applied: {', '.join(map(str, applied))})")
     else:
-        click.echo(f"{name} is at schema version {LATEST} already")
+        click.echo(f"{shown} is at schema version {LATEST} already")

@@ -8,10 +8,13 @@ from turso_hooks.cli.options import database_option, json_option, print_json, se
 from turso_hooks.cli.text import is_terminal
 from turso_hooks.query import Conversation, connect_sync
 
+_MOST = 1_000_000_000
+"""More than anybody lists; the engines count to 2**63."""
+
 
 @click.command("sessions")
 @database_option
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The most to list.")
+@click.option("--limit", type=click.IntRange(1, _MOST), default=50, show_default=True, help="The most to list.")
 @json_option
 def sessions_command(database_url: str | None, limit: int, as_json: bool) -> None:
     """List conversations, newest first.
@@ -28,7 +31,7 @@ def sessions_command(database_url: str | None, limit: int, as_json: bool) -> Non
     if not sessions:
         click.echo("no conversation has been logged yet; to make one: turso-hooks demo", err=True)
     elif is_terminal():
-        render.show(render.sessions_table(sessions))
+        render.show_sessions(sessions)
     else:
         for session in sessions:
             click.echo(render.session_line(session))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import click
 
@@ -23,6 +24,9 @@ _SHOWN_WRITERS = 10
 
 _SHOWN_REASONS = 5
 """The reasons of dead letters shown to a person, the most frequent ones."""
+
+_OF_JOURNAL = ("journal_bytes", "waiting_records", "waiting_bytes")
+"""What is not known of a journal that cannot be read."""
 
 _BUSY_S = 1.0
 """How long a database that is locked is waited for."""
@@ -42,7 +46,7 @@ def status_command(database_url: str | None, as_json: bool) -> None:
     settings = load_settings(database_url=database_url)
     states = read_states(settings)
     if as_json:
-        print_json({"state_folder": settings.state_folder, "targets": states})
+        print_json({"state_folder": settings.state_folder, "targets": [_plain(state) for state in states]})
         return
     click.echo("\n\n".join("\n".join(_lines(state)) for state in states) or "no database has a journal yet")
     if not states:
@@ -62,7 +66,8 @@ def _read(folder: JournalFolder, target: DatabaseTarget, settings: Settings) -> 
     try:
         return _looked_at(folder, target, settings)
     except OSError as error:  # one journal without rights does not hide the others
-        return TargetState(folder.target, folder.path, 0, unread=describe(error))
+        problem = f"its journal cannot be read ({error.strerror or describe(error)}), and without that nothing is known"
+        return TargetState(folder.target, folder.path, 0, unread=problem, unreadable=[folder.path])
 
 
 def _looked_at(folder: JournalFolder, target: DatabaseTarget, settings: Settings) -> TargetState:
@@ -88,6 +93,16 @@ def _obstacle(target: DatabaseTarget, settings: Settings) -> str | None:
     return None if settings.database_url else f"a server is asked when it is named: --db {target.name}"
 
 
+def _is_closed(state: TargetState) -> bool:
+    """Whether the journal itself could not be read: then its folder is among what is unreadable."""
+    return state.folder in state.unreadable
+
+
+def _plain(state: TargetState) -> dict[str, Any]:
+    values = {entry.name: getattr(state, entry.name) for entry in fields(state)}
+    return {**values, **dict.fromkeys(_OF_JOURNAL)} if _is_closed(state) else values
+
+
 def _lines(state: TargetState) -> Iterator[str]:
     yield one_line(state.target)
     for name, value in _facts(state):
@@ -104,7 +119,8 @@ def _facts(state: TargetState) -> Iterator[tuple[str, str]]:
 
 
 def _reach(state: TargetState) -> Iterator[tuple[str, str]]:
-    yield "last reached", when(state.reached_at) if state.reached_at else "never, as far as the journal knows"
+    never = "not known" if _is_closed(state) else "never, as far as the journal knows"
+    yield "last reached", when(state.reached_at) if state.reached_at else never
     if state.problem:
         yield "in the way", f"{state.problem} ({when(state.failed_at)})"
     if state.unread:
@@ -113,6 +129,8 @@ def _reach(state: TargetState) -> Iterator[tuple[str, str]]:
 
 def _amounts(state: TargetState) -> Iterator[tuple[str, str]]:
     waiting = f"{plural(state.waiting_records, 'record')}, {size(state.waiting_bytes)}"
+    if _is_closed(state):
+        waiting = "not known"
     yield "waiting", f"{waiting}, since {when(state.waiting_since)}" if state.waiting_since else waiting
     left = sum(writer.waiting_records for writer in state.writers if writer.state == "left behind")
     if left:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from datetime import datetime
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_COLOURLESS = {"dumb", "unknown"}
 _KIB, _KIB_BITS = 1024, 10
 _UNITS = ("KiB", "MiB", "GiB")
 
@@ -14,6 +16,11 @@ _UNITS = ("KiB", "MiB", "GiB")
 def is_terminal() -> bool:
     """Whether a person is reading along."""
     return sys.stdout.isatty()
+
+
+def takes_colours() -> bool:
+    """Whether a person is reading along who wants colours (https://no-color.org), on a terminal that has them."""
+    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "").lower() not in _COLOURLESS
 
 
 def visible(text: object) -> str:

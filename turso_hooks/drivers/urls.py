@@ -23,14 +23,20 @@ _REMOTE_SCHEMES = frozenset({"libsql", "turso", "https", "http", "ws", "wss"})
 _IN_PATHS = "/%:@!$&'()*+,;=~"
 """What may stand in a path as it is (RFC 3986, 3.3); what is percent-encoded already stays so."""
 
-_HOST = re.compile(r"[\w.:%-]+")
-_TOKEN = re.compile(r"eyJ[\w.=-]+|[?&;/]authToken=.*")
+_HOST = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?")
+"""The names that a resolver takes (RFC 1035, 2.3.4); underscores are in some."""
+
+_PLACE = re.compile(r"([\w.-]+|\[[\da-fA-F:]+\]):\d{1,5}(?![^/?#])")
+"""A host and a port, at the beginning of what has no scheme."""
+
+_TOKEN = re.compile(r"eyJ[\w.=-]+|\W?(?i:authToken)=.*")
 """What a token looks like that was written where none belongs: a JWT begins with `{"` in base64."""
 
 _NO_PORT = re.compile(r"^([^/:\[]*|\[[^/\]]*\]):(?!\d+(/|$))[^/]*")
 """A colon behind a host, and what is no port."""
 
 _EXAMPLE = "write for example file:agents.db"
+_EXAMPLE_HOST = "write for example libsql://agents-acme.turso.io"
 
 
 @dataclass(frozen=True)
@@ -82,13 +88,16 @@ class DatabaseTarget:
 def parse_database_url(url: str) -> DatabaseTarget:
     """Read a database URL; a relative file is made absolute now. Raises `SettingsError` with what to write instead."""
     scheme, colon, rest = url.partition(":")
+    if scheme.lower() == "file" and colon:
+        return _file_target(url, rest)
+    if scheme.lower() in _REMOTE_SCHEMES and colon:
+        return _remote_target(url, scheme.lower())
+    place = _PLACE.match(url)
+    if place is not None and "@" not in url and not _TOKEN.search(place[0]):  # before an @, digits may be a password
+        raise SettingsError(f"the database URL {place[0]!r} has no scheme: did you mean {_scheme_of(place[1])}://{place[0]}?")
     if not colon or len(scheme) == 1:
         raise SettingsError(f"the database URL {_shown(url)!r} has no scheme: did you mean file:{_shown(url)}?")
-    if scheme.lower() == "file":
-        return _file_target(url, rest)
-    if scheme.lower() in _REMOTE_SCHEMES:
-        return _remote_target(url, scheme.lower())
-    raise SettingsError(f"the database URL {_shown(url)!r} has the unknown scheme {scheme!r}: {_EXAMPLE}")
+    raise SettingsError(f"the database URL {_shown(url)!r} has the unknown scheme {_TOKEN.sub('…', scheme)!r}: {_EXAMPLE}")
 
 
 def target_of_name(name: str) -> DatabaseTarget:
@@ -118,7 +127,13 @@ def _file_target(url: str, rest: str) -> DatabaseTarget:
         raise SettingsError(f"the database URL {_shown(url)!r} names no file: write file:agents.db")
     if path == ":memory:" or "\0" in path:
         raise SettingsError(f"the database URL {_shown(url)!r} names no file that lasts: write file:agents.db")
-    resolved = Path(path).expanduser().resolve() if path.startswith("~/") else Path(path).resolve()
+    try:
+        resolved = (Path(path).expanduser() if path.startswith("~/") else Path(path)).resolve()
+    except (OSError, RuntimeError) as error:  # no home, no working folder, links in a circle
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(
+            f"the database URL {_shown(url)!r} leads to no file ({reason}): write an absolute one, as file:/var/lib/agents.db"
+        ) from None
     return DatabaseTarget(f"file:{resolved}", resolved)
 
 
@@ -133,18 +148,36 @@ def _remote_target(url: str, scheme: str) -> DatabaseTarget:
         raise SettingsError(f"the database URL {_shown(url)!r} cannot be read: write libsql://HOST, or libsql://HOST:PORT")
     if not host:
         raise SettingsError(f"the database URL {_shown(url)!r} names no host: {_EXAMPLE}")
-    if not _HOST.fullmatch(host) or "authToken=" in parts.path:
+    if "&" in host or "authtoken=" in host or "authToken=" in parts.path:
         raise SettingsError(f"the database URL {_shown(url)!r} cannot be read: its parameters begin with a question mark")
     if parts.username is not None or parts.fragment:
         raise SettingsError(
             f"the database URL {_shown(url)!r} may have no user and no #: the token goes into TURSO_AUTH_TOKEN, or ?authToken="
         )
+    if not _can_be_host(host):
+        raise SettingsError(f"the database URL {_shown(url)!r} has a host name that cannot be one: {_EXAMPLE_HOST}")
     auth_token, tls = _parameters(url, parts)
     scheme = _transport(url, scheme, tls, has_port=port is not None)
     server = Server(scheme, host, port or _port_of(scheme), quote(parts.path.rstrip("/"), safe=_IN_PATHS))
     # Known by Turso's own name, whichever of the three was written.
     name = server.url.replace("https:", "libsql:", 1) if scheme == "https" else server.url
     return DatabaseTarget(name, server=server, auth_token=auth_token)
+
+
+def _can_be_host(host: str) -> bool:
+    """Whether a host is an address of IPv6, or a name that can be asked for."""
+    try:
+        if ":" in host:
+            ip_address(host)
+            return True
+        return _HOST.fullmatch(host if host.isascii() else host.encode("idna").decode("ascii")) is not None
+    except ValueError:  # as UnicodeError is
+        return False
+
+
+def _scheme_of(host: str) -> str:
+    """What is most likely spoken at a host that is written without a scheme, but with a port."""
+    return "libsql" if host.endswith(".turso.io") else "http"
 
 
 def _parameters(url: str, parts: SplitResult) -> tuple[str | None, bool | None]:

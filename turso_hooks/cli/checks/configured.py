@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from turso_hooks.store import target_of
 
 _NAME = "settings"
 _URL, _TOKEN, _STATE_FOLDER = "TURSO_DATABASE_URL", "TURSO_AUTH_TOKEN", "TURSO_HOOKS_STATE_FOLDER"
+_AUTHORITIES = "SSL_CERT_FILE"
 _VARIABLES = [entry.metadata["variable"] for entry in setting_fields()]
 
 
@@ -39,6 +41,7 @@ def configured(environment: Mapping[str, str], database_url: str | None) -> Conf
     findings = [named, *_refused(wrong), *_unknown(environment)]
     if target is not None:
         findings[1:1] = [*_token(target, settings), *_others(usable)]
+        findings += _authorities(target, environment)
     return Configured(joined(_NAME, findings), settings, target, _STATE_FOLDER not in wrong)
 
 
@@ -84,6 +87,20 @@ def _others(environment: Mapping[str, str]) -> list[Step]:
 
 def _refused(wrong: Mapping[str, str]) -> list[Step]:
     return [Step(_NAME, "failed", problem, f"correct {name}, or unset it") for name, problem in wrong.items()]
+
+
+def _authorities(target: DatabaseTarget, environment: Mapping[str, str]) -> list[Step]:
+    """Whether the certificates that are named can be read: OpenSSL says nothing, and trusts nobody."""
+    file = environment.get(_AUTHORITIES)
+    if file is None or target.server is None or not target.server.is_encrypted:
+        return []
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
+    except OSError as error:
+        reason = "there is none in it" if isinstance(error, ssl.SSLError) else error.strerror
+        remedy = f"write the file with your authority's certificate into {_AUTHORITIES}, or unset it"
+        return [Step(_NAME, "warning", f"{_AUTHORITIES}={file} names no certificate ({reason})", remedy)]
+    return []
 
 
 def _unknown(environment: Mapping[str, str]) -> list[Step]:

@@ -86,7 +86,7 @@ def tls_step(name: str, server: Server, timeout_s: float, now: datetime | None =
 
 
 def _unencrypted(server: Server) -> Step:
-    said = f"not encrypted, by {server.scheme}:"
+    said = f"not encrypted ({server.scheme}://)"
     if server.is_here:
         return Step("tls", "ok", f"{said}, within this machine")
     scheme = "https" if server.scheme == "http" else "wss"
@@ -174,5 +174,5 @@ def protocol_step(server: Server, answer: Answer, timeout_s: float) -> Step:
 def _reaching(name: str, timeout_s: float, work: Callable[[], _T]) -> _T:
     try:
         return work()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter is a name that can be none
         raise failed_request(Operation("reach the server", name), error, timeout_s) from error
