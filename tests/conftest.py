@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -25,7 +26,37 @@ hypothesis.settings.load_profile("here")
 
 pytest_plugins = ["serving.fixtures"]  # real servers, and a network that fails on request
 
+CHAOS_RUNS = {"short": 8, "long": 1000}
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("turso-hooks", "how long the long tests are")
+    group.addoption("--chaos", metavar="short|long|RUNS", default="short", help="how many runs: a few, or 1,000")
+    group.addoption("--chaos-seed", type=int, metavar="SEED", help="the seed of the first run; without it another each time")
+
+
+@pytest.fixture
+def chaos_seeds(pytestconfig: pytest.Config) -> list[int]:
+    asked: str = pytestconfig.getoption("chaos")
+    runs = CHAOS_RUNS.get(asked) or int(asked)
+    first: int | None = pytestconfig.getoption("chaos_seed")
+    if first is None:
+        first = random.randrange(10**8)
+    elif asked == "short":
+        runs = 1
+    return list(range(first, first + runs))
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Prints at once, whether output is captured or not."""
+
+    def say(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n{text}", flush=True)
+
+    return say
 
 
 @pytest.fixture(autouse=True)
