@@ -33,6 +33,14 @@ SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("turso-hooks", "how long the long tests are")
     group.addoption("--chaos", metavar="short|long|RUNS", default="short", help="how many runs: a few, or 1,000")
+    group.addoption("--soak", metavar="short|long|SECONDS", default="short", help="how long the soak lasts: 2 minutes, or 30")
+    group.addoption(
+        "--soak-seed", type=int, metavar="SEED", help="the seed of what happens in the soak; else another each time"
+    )
+    group.addoption("--soak-report", type=Path, metavar="FILE", help="the soak's report, in Markdown; its samples beside it")
+    group.addoption(
+        "--growth", metavar="short|long|ROWS", default="short", help="how far a database grows: 200,000 rows, 5 million"
+    )
     group.addoption("--chaos-seed", type=int, metavar="SEED", help="the seed of the first run; without it another each time")
 
 

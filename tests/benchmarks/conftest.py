@@ -32,6 +32,7 @@ from turso_hooks.settings import Settings
 from turso_hooks.store import Row, prepare_schema, row_of
 from turso_hooks.store.tables import MESSAGES, SESSIONS
 
+GROWTH_ROWS = {"short": 200_000, "long": 5_000_000}
 ROUNDS = 5
 BLOCKS = 10
 
@@ -97,6 +98,13 @@ class Rounds:
 
 def _shown(value: float, unit: str) -> str:
     return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+
+
+@pytest.fixture
+def grown_rows(pytestconfig: pytest.Config) -> int:
+    """How many rows a database grows to."""
+    asked: str = pytestconfig.getoption("growth")
+    return GROWTH_ROWS.get(asked) or int(asked)
 
 
 @pytest.fixture(scope="session")
