@@ -80,6 +80,26 @@ def test_a_wrong_setting_is_said_once_and_then_nothing_happens(
     assert inert.flush(1).is_complete
 
 
+def test_what_a_journal_refused_from_the_first_event_on_is_told_once_it_takes_something(settings: Settings, rows: Rows) -> None:
+    settings.state_folder.write_text("no folder")
+    recorder = Recorder(settings)
+    for _ in range(5):
+        recorder.record(message())
+    settings.state_folder.unlink()
+    assert recorder.close(30).is_complete
+    assert dict(rows("SELECT reason, count FROM journal_counts")) == {"journal_unwritable": 5}
+    assert rows("SELECT records, next_number FROM journal_writers") == [(1, 6)]
+
+
+def test_what_a_journal_never_took_is_said_at_the_end(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    settings.state_folder.write_text("no folder")
+    recorder = Recorder(settings)
+    for _ in range(5):
+        recorder.record(message())
+    recorder.close(1)
+    assert "takes no counts: 5 journal_unwritable" in caplog.text
+
+
 def test_where_no_thread_can_be_started_it_is_said_and_tried_again(
     recorder: Recorder, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -80,7 +80,8 @@ def _odd_books(world: World, books: Books, diary: Diary, missing: int) -> list[s
     is_of_another = any(schedule.says(what) for what in ("replace the database", "delete the database", "delete the folder"))
     counted = books.total("missing") + books.total("refused") + books.counts["damaged"]
     may_have_died_with_counts = bool(world.killed) or any(agent.ending in {"_exit", "linger"} for agent in schedule.agents)
-    if missing and not (counted or may_have_died_with_counts or is_of_another):
+    is_said = any("takes no counts" in log.read_text(errors="replace") for log in world.folder.glob("*.log"))
+    if missing and not (counted or is_said or may_have_died_with_counts or is_of_another):
         problems.append(f"{missing} events are missing, and nothing is counted")
     is_damaged = bool(world.damaged) or any(schedule.says(what) for what in ("flip a byte", "cut a file", "cut a live file"))
     is_refused = bool(sum(diary.refused.values()))

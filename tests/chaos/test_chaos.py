@@ -16,9 +16,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from chaos.audit import audit
 from chaos.schedule import Schedule, draw
-from chaos.world import World
+from chaos.world import World, freezes, mounts
 from serving.fixtures import skipping
 from serving.servers import Missing
 
@@ -46,6 +48,16 @@ def test_what_ever_happens_every_event_is_accounted_for(
     say(f"{len(chaos_seeds)} runs from seed {chaos_seeds[0]}, {len(failures)} that do not add up; what happened:")
     say(", ".join(f"{number} x {what}" for what, number in sorted(happened.items())))
     assert failures == []
+
+
+def test_a_disk_can_be_full_here_and_a_folder_be_frozen(tmp_path: Path) -> None:
+    """Else the runs above leave that out, which they do not say."""
+    has_disk = mounts(tmp_path)
+    can_freeze = freezes(tmp_path, "+i") and freezes(tmp_path, "-i")
+    if has_disk:
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+    if not (has_disk and can_freeze):
+        pytest.skip("mounting a tmpfs and chattr +i need root, and in a container the right to")
 
 
 def compiled_clock(folder: Path) -> Path:

@@ -58,9 +58,8 @@ class World:
     def __enter__(self) -> Self:
         self.diaries.mkdir(parents=True)
         self.state.mkdir()
-        if os.geteuid() == 0:  # a disk that can be full
-            mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(self.state)]
-            subprocess.run(mount, check=True, capture_output=True)
+        self._has_own_disk = mounts(self.state)
+        if self._has_own_disk:
             self._stack.callback(subprocess.run, ["umount", "-l", str(self.state)], check=True)
         if self.schedule.target == "file":
             self._data.mkdir()
@@ -282,6 +281,8 @@ class World:
             self.newer.append(path)
 
     def _no_room(self, incident: Incident) -> None:
+        if not self._has_own_disk:  # nobody else's is filled
+            return
         ballast = self.state / "ballast"
         with contextlib.suppress(OSError), ballast.open("wb") as file:
             while file.write(b"\0" * 4096):
@@ -293,7 +294,7 @@ class World:
             self._later(incident.lasts_s, lambda: self._chattr("-i"))
 
     def _chattr(self, how: str) -> bool:
-        return subprocess.run(["chattr", how, str(self.journal.path)], check=False, capture_output=True).returncode == 0
+        return freezes(self.journal.path, how)
 
     def _delete_the_folder(self, _: Incident) -> None:
         for look in look_into(self.journal):
@@ -365,6 +366,20 @@ class World:
     def _delay(self, incident: Incident) -> None:
         assert self.network is not None
         self.network.delay_s = incident.lasts_s / 5
+
+
+def mounts(folder: Path) -> bool:
+    """Put a small disk there, one that can be full; whether that is possible here."""
+    return _can("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder))
+
+
+def freezes(folder: Path, how: str) -> bool:
+    """Let nothing be made or deleted in a folder (`+i`), not even by root, or again (`-i`); whether that is possible here."""
+    return _can("chattr", how, str(folder))
+
+
+def _can(*command: str) -> bool:
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 def name_of(payload: bytes) -> str:

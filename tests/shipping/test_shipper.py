@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from turso_hooks.drivers import EmbeddedDatabase
-from turso_hooks.errors import DatabaseUnusable
+from turso_hooks.errors import DatabaseUnusable, JournalUnsynced, JournalUnwritable
 from turso_hooks.events import MessageAdded, SessionStarted, decode, encode
 from turso_hooks.journal import JournalFolder, Writer
 from turso_hooks.journal import writer as journal_writer
@@ -274,3 +274,29 @@ def test_counts_told_are_not_told_again_and_survive_as_a_record() -> None:
     counts.add("cut", 2)
     assert (counts.untold(), counts.total()) == ({"cut": 2}, {"cut": 2502})
     assert decode_tally(encode(MessageAdded(session_id="s", role="user", content="$tally"))) is None
+
+
+def test_counts_that_are_told_but_not_on_the_disk_yet_are_not_told_again() -> None:
+    counts, taken = Counts(), []
+
+    def append(payload: bytes) -> None:
+        taken.append(decode_tally(payload))
+        raise JournalUnsynced("the disk does not answer")
+
+    counts.add("dropped", 2)
+    assert counts.tell(append)
+    assert not counts.tell(append)
+    assert taken == [{"dropped": 2}]
+
+
+def test_counts_that_are_not_taken_are_told_later_with_the_numbers_that_took() -> None:
+    counts, taken = Counts(), []
+
+    def refuse(_: bytes) -> None:
+        raise JournalUnwritable("no folder")
+
+    counts.add("dropped", 2)
+    assert not counts.tell(refuse)
+    assert not counts.tell(refuse)
+    assert counts.tell(taken.append)
+    assert [decode_tally(payload) for payload in taken] == [{"dropped": 2, "tally_refused": 2}]

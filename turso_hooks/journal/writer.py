@@ -111,6 +111,7 @@ class Writer:
         lent_bytes = len(payload) + HEADER_BYTES
         with self._lock:
             self._share_bytes += lent_bytes
+            self._refused_at = float("-inf")  # it may be the last word: no refusal stands
         try:
             self.append(payload)
         except JournalError:

@@ -3,6 +3,7 @@
 Reasons: `dropped` (a redactor said so), `redactor_failed`, `unencodable`, `journal_full`, `journal_unwritable`, `plugin_failed`
 (another plugin's hook raised); the event is kept but not as it was, or not as was asked for: `rewritten` (values without an
 encoding are marked), `cut`, `not_synced` (not forced to the disk);
+`tally_refused` (the journal did not take counts when they were to be told);
 found while shipping: `damaged` (stretches of the journal), `dead_letter`.
 """
 
@@ -11,19 +12,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
 
+from turso_hooks.errors import JournalError, JournalUnsynced
+
 log = logging.getLogger("turso_hooks")
 
-REFUSED = frozenset({"journal_full", "journal_unwritable"})
-"""Counts of events that the journal did not take: each used up a number."""
+REFUSED = frozenset({"journal_full", "journal_unwritable", "tally_refused"})
+"""Counts of what the journal did not take: each used up a number."""
 
 KEPT_OTHERWISE = frozenset({"rewritten", "cut", "not_synced"})
 """Counts of events that are kept, but not as they were or not as was asked for."""
 
-NO_EVENTS = frozenset({"plugin_failed", "dead_letter", "dead_letter_retried", "dead_letter_discarded"})
+NO_EVENTS = frozenset({"plugin_failed", "tally_refused", "dead_letter", "dead_letter_retried", "dead_letter_discarded"})
 """Counts that do not mean that an event is missing."""
 
 _FOLD_AT = 1000
@@ -77,6 +81,24 @@ class Counts:
     def mark_told(self, told: Counter[str]) -> None:
         """Note that `told` is in the journal or the database."""
         self._told += told
+
+    def tell(self, append: Callable[[bytes], None]) -> bool:
+        """Write what is untold by `append`, of a journal, so that it survives the process; whether anything was.
+
+        What the journal does not take is told the next time; but each try uses up a number, and is counted for that.
+        """
+        with self.telling:
+            untold = self.untold()
+            if untold:
+                try:
+                    append(encode_tally(untold))
+                except JournalUnsynced:  # it is there
+                    pass
+                except JournalError:
+                    self.add("tally_refused")
+                    return False
+                self.mark_told(untold)
+            return bool(untold)
 
     def _fold(self) -> None:
         if self._is_folding:

@@ -16,7 +16,7 @@ from turso_hooks import forking
 from turso_hooks.drivers import DatabaseTarget
 from turso_hooks.journal import JournalFolder, Writer
 from turso_hooks.settings import Settings
-from turso_hooks.shipping.counts import Counts, log, warn_once
+from turso_hooks.shipping.counts import NO_EVENTS, Counts, log, warn_once
 from turso_hooks.shipping.shipper import Shipper
 from turso_hooks.shipping.worker import Worker
 from turso_hooks.store import open_store
@@ -78,6 +78,8 @@ class Pipeline:
             worker = self._worker_of(writer)
             if worker is not None:
                 worker.tell_counts(is_last=True)
+            else:
+                self.counts.tell(writer.append_beyond_cap)  # nothing was taken so far; if this is, shipping begins with it
             self._take_up(self._new_writer())
             writer.retire(self._writer)
         worker = self._workers.get(writer)  # an append that was under way may have started it only now
@@ -96,12 +98,20 @@ class Pipeline:
             )
         if worker is not None and result.problem:
             worker.note_problem(result.problem)
+        self._say_untold()
         if worker is None:
             writer.close()
         else:
             worker.stop(deadline)
             self._workers.pop(writer, None)
         return result
+
+    def _say_untold(self) -> None:
+        """What is not kept, and not told either, is said at least."""
+        untold = {reason: number for reason, number in self.counts.untold().items() if reason not in NO_EVENTS}
+        if untold:
+            said = ", ".join(f"{number} {reason}" for reason, number in sorted(untold.items()))
+            warn_once(f"untold:{self.folder.target}:{said}", "the journal for %s takes no counts: %s", self.folder.target, said)
 
     def _worker_of(self, writer: Writer) -> Worker | None:
         if writer.appended_records:

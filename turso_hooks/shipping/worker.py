@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from turso_hooks.errors import DatabaseError, DatabaseLocked, DatabaseUnavailable, JournalError, describe
+from turso_hooks.errors import DatabaseError, DatabaseLocked, DatabaseUnavailable, describe
 from turso_hooks.journal import Writer
 from turso_hooks.shipping.backoff import backoff_s
-from turso_hooks.shipping.counts import Counts, encode_tally, log, warn_once
+from turso_hooks.shipping.counts import Counts, log, warn_once
 from turso_hooks.shipping.shipper import Shipper
 
 _ADOPT_EVERY_S = 2.0
@@ -137,14 +137,7 @@ class Worker:
             if self._has_told_last:
                 return False
             self._has_told_last = is_last
-            untold = self._counts.untold()
-            if untold:
-                try:
-                    self._writer.append_beyond_cap(encode_tally(untold))
-                except JournalError:
-                    return False  # it is counted already, and told once there is room
-                self._counts.mark_told(untold)
-            return bool(untold)
+            return self._counts.tell(self._writer.append_beyond_cap)
 
     def _run(self) -> None:
         while not self._is_stopping:
