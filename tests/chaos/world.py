@@ -319,8 +319,8 @@ class World:
 
     def _replace_the_database(self, _: Incident) -> None:
         self._delete_the_database(_)
-        with contextlib.closing(sqlite3.connect(self._data / "agents.db")) as other:
-            other.execute("PRAGMA user_version = 7")
+        with contextlib.closing(sqlite3.connect(self._data / "agents.db")) as other, contextlib.suppress(sqlite3.Error):
+            other.execute("PRAGMA user_version = 7")  # unless a shipper was quicker, and is at it
 
     def _delete_the_database(self, _: Incident) -> None:
         """Its folder is moved as a whole: what is in it stays readable, and goes on being written to by who has it open."""
