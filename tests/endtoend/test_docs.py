@@ -102,6 +102,15 @@ def test_every_python_block_runs(name: str, code: str, database: Path, tmp_path:
     assert result.returncode == 0, result.stderr
 
 
+def test_every_test_that_a_guarantee_names_is_there() -> None:
+    text = DOCS["guarantees"]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", text):
+        assert f"def {name}(" in code, name
+    for path in re.findall(r"`(tests/[\w/.]+)`", text):
+        assert (ROOT / path).exists(), path
+
+
 def test_links_lead_somewhere() -> None:
     for folder, text in [(ROOT, README), *((ROOT / "docs", text) for text in DOCS.values())]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
