@@ -51,6 +51,7 @@ class World:
         self.shippers: list[subprocess.Popen[bytes]] = []
         self.killed: set[str] = set()
         self._stack = contextlib.ExitStack()
+        self._restarting = threading.Lock()
         self._healing: list[Callable[[], object]] = []
         self.server: TursoServer | LibsqlServer | None = None
         self.network: Proxy | None = None
@@ -332,13 +333,15 @@ class World:
 
     def _restart(self, incident: Incident) -> None:
         assert self.server is not None
-        self.server.kill()
+        with self._restarting:
+            self.server.kill()
         self._later(incident.lasts_s, self._start_again)
 
     def _start_again(self) -> None:
         assert self.server is not None
-        if self.server.process is None:  # else two incidents of the kind overlapped
-            self.server.start()
+        with self._restarting:
+            if self.server.process is None:  # else two incidents of the kind overlapped
+                self.server.start()
 
     def _refuse(self, incident: Incident) -> None:
         assert self.network is not None
