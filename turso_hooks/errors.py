@@ -56,6 +56,12 @@ class JournalUnwritable(JournalError):
     reason = "journal_unwritable"
 
 
+class JournalTorn(JournalError):
+    """The disk took a part of a record only: it is not kept, and what is there of it is read as damage."""
+
+    reason = "journal_torn"
+
+
 class JournalUnsynced(JournalError):
     """A record was taken, but could not be forced to the disk: it survives the process, not a power cut."""
 

@@ -55,7 +55,7 @@ def importing() -> Iterator[None]:
     with _imports:
         if not _is_waited_for and hasattr(os, "register_at_fork"):
             _is_waited_for.append(True)
-            os.register_at_fork(before=_take_imports, after_in_parent=_let_imports_go, after_in_child=_let_imports_go)
+            os.register_at_fork(before=_take_imports, after_in_parent=_let_imports_go, after_in_child=_renew_imports)
         yield
 
 
@@ -68,6 +68,13 @@ def _let_imports_go() -> None:
     if _held_imports:
         _held_imports.pop()
         _imports.release()
+
+
+def _renew_imports() -> None:
+    """In a child: whoever held it may not be here, if the fork had begun before that was registered."""
+    global _imports  # noqa: PLW0603  # it stands for the process
+    _held_imports.clear()
+    _imports = threading.RLock()
 
 
 def _take_all() -> None:

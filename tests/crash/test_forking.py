@@ -107,6 +107,40 @@ def test_a_fork_waits_for_no_thread_that_waits_for_it(child: Child, goodbye: str
     assert (said, err, process.returncode) == ("done\n", "", 0)
 
 
+def test_a_child_can_import_though_its_fork_had_begun_before_that_was_waited_for(child: Child) -> None:
+    code = """
+        import os, signal, threading
+        from turso_hooks import forking
+
+        is_forking, is_importing = threading.Event(), threading.Event()
+
+        def before():  # a lock that a fork waits for
+            is_forking.set()
+            is_importing.wait(5)
+
+        os.register_at_fork(before=before)
+
+        def work():
+            is_forking.wait(5)
+            with forking.importing():
+                is_importing.set()
+                threading.Event().wait(0.5)
+
+        threading.Thread(target=work).start()
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(10)  # ends the child if it hangs
+            with forking.importing():
+                pass
+            if os.fork() == 0:
+                os._exit(0)
+            os._exit(0)
+        print(os.waitpid(pid, 0)[1], flush=True)
+        """
+    said, err = child(code).communicate(timeout=60)
+    assert (said, err) == ("0\n", "")
+
+
 def test_a_segment_begins_while_another_thread_adopts_and_is_made_to_log(child: Child) -> None:
     process = child(filled_in(LOGGING, BEGINNING_SEGMENTS), TURSO_HOOKS_SEGMENT_BYTES="4096")
     said, err = process.communicate(timeout=60)

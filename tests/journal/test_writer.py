@@ -14,7 +14,7 @@ from types import FrameType
 
 import pytest
 
-from turso_hooks.errors import JournalFull, JournalUnwritable
+from turso_hooks.errors import JournalFull, JournalTorn, JournalUnwritable
 from turso_hooks.journal import JournalFolder, Segment, Writer, append_to_inbox, read_slice, slices_of
 from turso_hooks.journal import folder as journal_folder
 from turso_hooks.journal import writer as journal_writer
@@ -248,7 +248,7 @@ def test_a_full_disk_is_refused_and_the_torn_record_costs_only_itself(make: Call
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
     try:
-        with pytest.raises(JournalUnwritable, match="the disk took"):
+        with pytest.raises(JournalTorn, match="the disk took"):
             writer.append(b"x" * 1000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

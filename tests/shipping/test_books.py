@@ -150,6 +150,18 @@ def test_what_the_journal_refused_and_told_of_is_accounted_for(settings: Setting
     assert books.problems == []
 
 
+def test_what_a_running_process_has_not_told_yet_is_no_reason_to_worry(writer: Writer, read: Read) -> None:
+    add(writer, 0)
+    for _ in range(3):
+        next(writer._numbers)  # as where the journal refuses, and the count is yet to be told
+    add(writer, 4)
+    books = read()
+    assert (books.total("unaccounted"), books.problems) == (3, [])
+    assert any("3 numbers of running processes" in said for said in books.unseen)
+    writer.close()
+    assert len(read().problems) == 1
+
+
 def test_a_number_that_comes_late_is_missing_only_until_then(
     writer: Writer, drain: Drain, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:

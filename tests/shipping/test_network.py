@@ -419,6 +419,49 @@ def test_what_never_gets_through_is_cut_once_it_is_known_that_smaller_ones_do(
     assert libsql_server.ask("SELECT reason, count FROM journal_counts") == [("cut", 1)]
 
 
+def test_a_first_record_that_never_gets_through_is_cut_too(
+    libsql_server: LibsqlServer, proxy: StartProxy, tmp_path: Path
+) -> None:
+    network = proxy(libsql_server.port)
+    folder = JournalFolder(tmp_path / "state", "libsql://y")
+    for n in range(2):  # two processes that are gone; nothing of theirs came before
+        writer = Writer(folder, max_bytes=10**9, segment_bytes=10**7)
+        writer.append(encode(MessageAdded(session_id="s", role="user", content=str(n) * 1_000_000, message_id=str(n))))
+        writer.close()
+    with open_database(parse_database_url(network.url), request_timeout_s=5) as database:
+        shipper = Shipper(database, folder)
+        shipper.prepare()
+        network.reset_over = 300_000
+        for _ in range(60):
+            try:
+                while shipper.adopt():
+                    while shipper.ship_adopted():
+                        pass
+            except DatabaseUnavailable:
+                continue
+            break
+        shipper.close()
+    assert libsql_server.ask("SELECT sum(count) FROM journal_counts") == [(2,)]
+    assert libsql_server.ask("SELECT sum(records), sum(next_number), count(*) FROM journal_writers") == [(2, 2, 2)]
+
+
+def test_what_had_no_answer_while_the_line_was_down_is_whole_once_it_is_up(
+    journal: Journal, libsql_server: LibsqlServer, proxy: StartProxy
+) -> None:
+    network = proxy(libsql_server.port)
+    shipper = journal.ship(network.url)
+    journal.add("x" * 1_000_000, MESSAGES)
+    network.reset_over = 500  # reading a position gets through, a write does not
+    for _ in range(30):
+        with pytest.raises(DatabaseUnavailable):
+            shipper.ship_own()
+    network.reset_over = None
+    while shipper.ship_own():
+        pass
+    assert is_whole(libsql_server, MESSAGES + 1)
+    assert libsql_server.ask("SELECT count(*) FROM journal_counts") == [(0,)]
+
+
 def test_while_nothing_gets_through_nothing_is_cut(journal: Journal, libsql_server: LibsqlServer, proxy: StartProxy) -> None:
     network = proxy(libsql_server.port)
     journal.add("x" * 1_000_000, MESSAGES)

@@ -23,7 +23,7 @@ from turso_hooks.transcripts import openai_chat
 _FLUSH_EVERY = 20_000
 """Events after which an import waits for the database, so that the journal does not grow with the file."""
 
-_LOST = frozenset({"journal_full", "journal_unwritable", "unencodable", "dead_letter", "redactor_failed"})
+_LOST = frozenset({"journal_full", "journal_unwritable", "journal_torn", "unencodable", "dead_letter", "redactor_failed"})
 """Counts that mean that something is not in the database that should be."""
 
 _SHIP_TIMEOUT_S = 600.0

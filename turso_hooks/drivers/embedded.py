@@ -54,7 +54,8 @@ class EmbeddedDatabase:
         self._busy_timeout_s = busy_timeout_s
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
-        self._identity: tuple[int, int] | None = None
+        self._identity: tuple[int, ...] | None = None
+        self._is_immutable = False
         self._is_in_wal = False
         _databases.add(self)
 
@@ -114,9 +115,10 @@ class EmbeddedDatabase:
         self._connection = None
 
     def _open(self) -> sqlite3.Connection:
-        if self._connection is not None and self._identity == _identity(self._path):
+        if self._connection is not None and self._identity == self._look_at_file():
             return self._connection
         self.close()
+        self._is_immutable = self._read_only and self._is_archived()
         connection = self._connect()
         try:
             connection.execute(f"PRAGMA busy_timeout = {round(min(self._busy_timeout_s, _TRY_S) * 1000)}")
@@ -127,7 +129,7 @@ class EmbeddedDatabase:
         except BaseException:
             connection.close()
             raise
-        self._connection, self._identity = connection, _identity(self._path)
+        self._connection, self._identity = connection, self._look_at_file()
         self._is_in_wal = self._read_only  # a reader takes the mode as it is
         return connection
 
@@ -142,11 +144,20 @@ class EmbeddedDatabase:
             )
         if self._path.is_dir():  # SQLite would say "disk I/O error"
             raise DatabaseUnusable("open the database", self.name, "it is a folder", "name a file")
-        mode = "rwc" if not self._read_only else "ro&immutable=1" if self._is_archived() else "ro"
+        mode = "rwc" if not self._read_only else "ro&immutable=1" if self._is_immutable else "ro"
         uri = f"file:{quote(str(self._path), errors='surrogateescape')}?mode={mode}"
         return sqlite3.connect(
             uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_TRY_S, cached_statements=64
         )
+
+    def _look_at_file(self) -> tuple[int, ...] | None:
+        """What tells the file that is open from another; of one that SQLite takes for immutable, also from what it becomes."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        became = (found.st_mtime_ns, found.st_size, self._is_archived()) if self._is_immutable else ()
+        return (found.st_dev, found.st_ino, *became)
 
     def _is_archived(self) -> bool:
         """Whether nobody here can write to the file, or is writing: SQLite reads such a one only if it is told so."""
@@ -228,17 +239,9 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    for database in _held_for_fork:
+    for database in {*_held_for_fork, *_databases}:  # some programs fork in ways of their own, and nothing was held
         database._abandon()  # noqa: SLF001  # the module's own
     _held_for_fork.clear()
 
 
 forking.hold(forking.DATABASES, _before_fork, _after_fork_in_parent, _after_fork_in_child)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from turso_hooks.errors import JournalFull, JournalUnwritable
+from turso_hooks.errors import JournalFull, JournalTorn, JournalUnwritable
 from turso_hooks.journal.folder import JournalFolder, Segment, new_writer_id
 from turso_hooks.journal.framing import HEADER_BYTES, expected_end, frame
 
@@ -33,7 +33,7 @@ def append_to_inbox(folder: JournalFolder, payload: bytes, *, max_bytes: int, fs
     if written != len(record):
         # Nothing may follow the torn record: its number could not be told from those after it.
         folder.seal_inbox(inbox)
-        raise JournalUnwritable(f"cannot append to {inbox.path}: the disk took {written} of {len(record)} bytes")
+        raise JournalTorn(f"cannot append to {inbox.path}: the disk took {written} of {len(record)} bytes")
 
 
 def _inbox(folder: JournalFolder) -> tuple[Segment, int]:

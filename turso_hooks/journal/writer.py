@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable
 
 from turso_hooks import forking
-from turso_hooks.errors import JournalError, JournalFull, JournalUnsynced, JournalUnwritable
+from turso_hooks.errors import JournalError, JournalFull, JournalTorn, JournalUnsynced, JournalUnwritable
 from turso_hooks.journal.folder import JournalFolder, Segment, new_writer_id
 from turso_hooks.journal.framing import HEADER_BYTES, frame
 
@@ -96,7 +96,7 @@ class Writer:
                     raise JournalUnwritable(f"cannot append to {segment.path}: {error.strerror}") from error
                 if written != len(record):
                     self.seal()
-                    raise JournalUnwritable(f"cannot append to {segment.path}: the disk took {written} of {len(record)} bytes")
+                    raise JournalTorn(f"cannot append to {segment.path}: the disk took {written} of {len(record)} bytes")
                 self._room_bytes -= written
                 self.appended_records += 1
                 if self._fsync:
@@ -174,6 +174,11 @@ class Writer:
         with self._lock:
             self.seal()
             self._successor = successor
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether it takes no more records."""
+        return self._successor is not None
 
     def close(self) -> None:
         """Let go of all segments: what is in them is there for the next shipper to adopt."""
@@ -306,10 +311,11 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    for writer in _held_for_fork:
+    global _registry  # noqa: PLW0603  # not released: some programs fork in ways of their own, and never held it
+    for writer in {*_held_for_fork, *_writers}:
         writer._abandon()  # noqa: SLF001  # the module's own
     _held_for_fork.clear()
-    _registry.release()
+    _registry = threading.RLock()
 
 
 forking.hold(forking.WRITERS, _before_fork, _after_fork_in_parent, _after_fork_in_child)

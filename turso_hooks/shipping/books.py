@@ -73,6 +73,8 @@ class Books:
     """Why the books do not balance; empty if they do."""
     unseen: list[str] = field(default_factory=list)
     """What cannot be seen from here."""
+    held: set[str] = field(default_factory=set)
+    """Writers whose files somebody has: most likely they go on."""
 
     def total(self, what: str) -> int:
         """The sum of a field over all writers."""
@@ -107,9 +109,13 @@ def read_books(folder: JournalFolder, database: Database | None) -> Books:
 class _Run:
     """Records of one segment whose numbers follow each other, one after the other."""
 
-    first: Record
-    last: Record
     segment: int
+    first: int
+    last: int
+    start: int
+    end: int
+    sessions: tuple[list[str], list[str]]
+    """Of the first and of the last record: the session, if it is an event."""
     is_after_damage: bool
     is_before_damage: bool = False
     """It is the last of its segment, and damage follows."""
@@ -122,6 +128,8 @@ def _read_journal(folder: JournalFolder, books: Books) -> dict[str, list[_Run]]:
     found: dict[str, list[_Run]] = {}
     for look in look_into(folder):
         found.setdefault(look.file.writer_id, []).extend(_runs(look))
+        if look.is_held:
+            books.held.add(look.file.writer_id)
     for path in sorted(folder.unreadable):
         books.problems.append(f"the journal file {path} cannot be opened: see to its rights")
     for path in folder.of_another_version():
@@ -130,22 +138,32 @@ def _read_journal(folder: JournalFolder, books: Books) -> dict[str, list[_Run]]:
 
 
 def _runs(look: Look) -> Iterator[_Run]:
+    """The runs of a file; its records themselves are not kept, for there may be gigabytes of them."""
     run: _Run | None = None
+    last: Record | None = None
     end = end_of_slice = 0
     for found in slices_of(look.segment):
         end_of_slice = found.end
         for record in found.records:
-            if run is None or record.number != run.last.number + 1 or record.start != end:
-                if run is not None:
-                    yield run
-                run = _Run(record, record, look.file.index, record.start != end)
-            run.last, end = record, record.end
+            if run is None or last is None or record.number != run.last + 1 or record.start != end:
+                if run is not None and last is not None:
+                    yield _ended(run, last)
+                sessions = list(sessions_of(record))
+                run = _Run(
+                    look.file.index, record.number, record.number, record.start, record.end, (sessions, []), record.start != end
+                )
+            run.last, run.end, last, end = record.number, record.end, record, record.end
             tally = decode_tally(record.payload)
             if tally is not None:
                 run.tallies.append((record.start, tally))
-    if run is not None:
+    if run is not None and last is not None:
         run.is_before_damage = end_of_slice > end
-        yield run
+        yield _ended(run, last)
+
+
+def _ended(run: _Run, last: Record) -> _Run:
+    run.sessions[1].extend(sessions_of(last))
+    return run
 
 
 def _settle(writer_id: str, entry: WriterEntry | None, gaps: list[Gap], runs: list[_Run]) -> tuple[WriterBooks, Counter[str]]:
@@ -159,27 +177,26 @@ def _settle(writer_id: str, entry: WriterEntry | None, gaps: list[Gap], runs: li
     counts: Counter[str] = Counter()
     before: _Run | None = None
     for run in runs:
-        if (run.segment, run.last.end) > done:
+        if (run.segment, run.end) > done:
             writer.waiting += _count_run(numbering, run, before, done)
             counts += sum((tally for offset, tally in run.tallies if (run.segment, offset) >= done), Counter())
         before = run
-    writer.numbers, writer.gaps = numbering.next_number, sorted(numbering.gaps)
+    writer.numbers, writer.gaps = numbering.next_number, numbering.gaps
     writer.repeated += max(writer.shipped + writer.waiting + writer.missing - writer.numbers - writer.repeated, 0)
     return writer, counts
 
 
 def _count_run(numbering: Numbering, run: _Run, before: _Run | None, done: Position) -> int:
     """Count a run that waits, or what of it does; how many records that are."""
-    first = run.first.number
-    if (run.segment, run.first.start) < done:  # shipped in part, up to the next number
-        first = min(max(first, numbering.next_number), run.last.number + 1)
+    first = run.first
+    if (run.segment, run.start) < done:  # shipped in part, up to the next number
+        first = min(max(first, numbering.next_number), run.last + 1)
     is_after_damage = run.is_after_damage or (before is not None and before.is_before_damage)
-    for number in range(first, run.last.number + 1):
+    for number in range(first, run.last + 1):
         gap = numbering.count(number, is_after_damage=is_after_damage)
         if gap is not None:
-            sessions = () if before is None else sessions_of(before.last)
-            numbering.name_sessions(gap, [*sessions, *sessions_of(run.first)])
-    return run.last.number + 1 - first
+            numbering.name_sessions(gap, [*([] if before is None else before.sessions[1]), *run.sessions[0]])
+    return run.last + 1 - first
 
 
 def _add_finished(books: Books, ledger: Ledger) -> None:
@@ -195,7 +212,7 @@ def _add_finished(books: Books, ledger: Ledger) -> None:
 
 def _problems(books: Books) -> Iterator[str]:
     for writer in books.writers:
-        if writer.unaccounted:
+        if writer.unaccounted and writer.writer_id not in books.held:
             yield f"of writer {writer.writer_id} {writer.unaccounted:,} numbers are missing for no known reason{_guess(writer)}"
         if writer.repeated or writer.unnamed < 0:
             yield f"of writer {writer.writer_id} more records came than numbers were given out"
@@ -211,6 +228,9 @@ def _guess(writer: WriterBooks) -> str:
 
 
 def _unseen(books: Books) -> Iterator[str]:
+    untold = sum(writer.unaccounted for writer in books.writers if writer.writer_id in books.held)
+    if untold:
+        yield f"why {untold:,} numbers of running processes are missing: they tell once a second, or when the database is back"
     elsewhere = sum(not (writer.is_here or writer.is_finished) for writer in books.writers)
     if elsewhere:
         yield (

@@ -1,10 +1,10 @@
 """What was not kept, or not kept as it was, by reason: counted in this process, told to the database through the journal.
 
-Reasons: `dropped` (a redactor said so), `redactor_failed`, `unencodable`, `journal_full`, `journal_unwritable`, `plugin_failed`
-(another plugin's hook raised); the event is kept but not as it was, or not as was asked for: `rewritten` (values without an
-encoding are marked), `cut`, `not_synced` (not forced to the disk);
-`tally_refused` (the journal did not take counts when they were to be told);
-found while shipping: `damaged` (stretches of the journal), `dead_letter`.
+Reasons: `dropped` (a redactor said so), `redactor_failed`, `unencodable`, `journal_full`, `journal_unwritable`, `journal_torn`
+(the disk took a part of it), `plugin_failed` (another plugin's hook raised), `tally_refused` (the journal did not take counts
+when they were to be told); the event is kept but not as it was, or not as was asked for: `rewritten` (values without an
+encoding are marked), `cut`, `not_synced` (not forced to the disk); found while shipping: `damaged` (stretches of the journal),
+`dead_letter`.
 """
 
 from __future__ import annotations

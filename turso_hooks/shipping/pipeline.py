@@ -114,7 +114,7 @@ class Pipeline:
             warn_once(f"untold:{self.folder.target}:{said}", "the journal for %s takes no counts: %s", self.folder.target, said)
 
     def _worker_of(self, writer: Writer) -> Worker | None:
-        if writer.appended_records:
+        if writer.appended_records and not writer.is_retired:
             self._start_worker(writer)
         return self._workers.get(writer)
 
@@ -161,13 +161,15 @@ class Pipeline:
         database = open_store(self.settings, self._target, busy_timeout_s=_BUSY_S)
         shipper = Shipper(database, self.folder, writer=writer, batch_events=self.settings.batch_events)
         worker = Worker(shipper, writer, self.counts, self.settings.ship_interval_s)
+        if self._workers.setdefault(writer, worker) is not worker:  # another thread was quicker
+            return
         try:
             worker.start()
         except RuntimeError as error:
+            del self._workers[writer]
             self._report_no_thread(error)
-            return
-        self._no_thread = None
-        self._workers[writer] = worker
+        else:
+            self._no_thread = None
 
     def _report_no_thread(self, error: RuntimeError) -> None:
         self._no_thread = f"no shipping thread can be started ({error})"

@@ -27,7 +27,7 @@ from turso_hooks.errors import (
     describe,
 )
 from turso_hooks.events import decode, encode_cut, utc_now
-from turso_hooks.journal import SLICE_BYTES, JournalFolder, Record, Segment, Writer, read_slice
+from turso_hooks.journal import SLICE_BYTES, JournalFolder, Record, Segment, Slice, Writer, read_slice
 from turso_hooks.shipping.contact import ContactLog
 from turso_hooks.shipping.counts import decode_tally, warn_once
 from turso_hooks.shipping.sizing import SMALLEST_BYTES, BatchSize
@@ -37,6 +37,7 @@ from turso_hooks.store import (
     DeadLetter,
     Position,
     Row,
+    Standing,
     finish_writer,
     prepare_schema,
     read_standing,
@@ -132,8 +133,12 @@ class Shipper:
         with self._failures_told():
             for writer_id, source in list(self._adopted.items()):
                 self.prepare()
-                if self._ship(source, _remover(source)):
-                    return True
+                try:
+                    if self._ship(source, _remover(source)):
+                        return True
+                except DatabaseError:  # the next attempt begins with another one: this may concern this one alone
+                    self._adopted[writer_id] = self._adopted.pop(writer_id)
+                    raise
                 finish_writer(self._database, writer_id, self._now())
                 self._contact.reached()
                 del self._adopted[writer_id]
@@ -190,18 +195,32 @@ class Shipper:
         for segment in list(source.segments):
             if not source.is_behind(segment):
                 offset = source.offset_in(segment)
-                is_cut = segment.length() < offset  # by somebody else: what is left is read again
-                found = read_slice(segment, 0 if is_cut else offset, max_records=self._size.records, max_bytes=self._size.bytes)
-                if found.end > offset or is_cut:
-                    damages = found.damages + is_cut
-                    end, counts = Position(segment.index, found.end), Counter(damaged=damages) if damages else Counter()
-                    self._try(source, source.new_among(found.records), end, counts)
+                if segment.length() < offset:
+                    self._ship_cut(source, segment)
+                    return True
+                found = self._read(segment, offset)
+                if found.end > offset:
+                    damaged = Counter(damaged=found.damages) if found.damages else Counter[str]()
+                    self._try(source, found.records, Position(segment.index, found.end), damaged)
                     return True
                 if not found.is_last:
                     return False
             if not discard(segment):
                 return True
         return False
+
+    def _read(self, segment: Segment, offset: int) -> Slice:
+        return read_slice(segment, offset, max_records=self._size.records, max_bytes=self._size.bytes)
+
+    def _ship_cut(self, source: Source, segment: Segment) -> None:
+        """Ship a segment that somebody has cut, to where it was shipped already or before: from its first new record on.
+
+        Whatever was appended since comes after all that is known, which is told by its number.
+        """
+        found = self._read(segment, 0)
+        while not (records := source.new_among(found.records)) and not found.is_exhausted:
+            found = self._read(segment, found.end)
+        self._try(source, records, Position(segment.index, found.end), Counter(damaged=1 + found.damages))
 
     def _find_standing(self, source: Source) -> None:
         if not source.is_standing_known:
@@ -210,12 +229,13 @@ class Shipper:
 
     def _try(self, source: Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> None:
         """Write records, unless somebody else was here: then the position is asked for again."""
+        is_stuck = source.unanswered >= _STUCK and len(records) == 1 and _bytes_of(records) >= _LARGE_BYTES
         try:
-            if self._gets_through(source, records):
-                self._write(source, records, end, counts)
+            if is_stuck:
+                self._probe(source, end)
+                self._write_smaller(source, records, end, counts)
             else:
-                tried_bytes = _bytes_of(records) >> (source.unanswered - _STUCK)  # each time by half
-                self._write_alone(source, records[0], end, counts, self._too_large(records), tried_bytes)
+                self._write(source, records, end, counts)
         except PositionMoved as moved:
             source.is_standing_known = False
             self._is_prepared = False  # a newer schema refuses batches in the same way
@@ -223,19 +243,35 @@ class Shipper:
             if source.moves > _MOST_MOVES:
                 raise DatabaseUnavailable(moved.operation, moved.target, moved.problem) from moved
         except DatabaseUnavailable as error:
-            source.unanswered = source.unanswered + 1 if error.is_unanswered and len(records) == 1 else 0
+            if error.is_unanswered and len(records) == 1:
+                source.unanswered += 1
+            else:
+                source.unanswered = source.halvings = 0
             raise
 
-    def _gets_through(self, source: Source, records: Sequence[Record]) -> bool:
-        """Whether it is worth trying again to write records as they are.
+    def _probe(self, source: Source, end: Position) -> None:
+        """See whether a small request of the same kind has an answer, where a large one had none several times.
 
-        It is not where a single large one had no answer several times, and a small request of the same kind has one: it is too
-        much for the line in the time there is, or something on the way breaks off and does not say why.
+        If it has, the large one is too much for the line in the time there is, or something on the way breaks off and does not
+        say why. If it has not, nothing is known of the large one.
         """
-        if source.unanswered < _STUCK or len(records) != 1 or _bytes_of(records) < _LARGE_BYTES:
-            return True
-        write_batch(self._database, Batch(source.writer_id, source.standing, source.standing, [], 0), self._now())
-        return False
+        standing = Standing(source.standing.position or Position(end.segment, 0), source.standing.numbering)
+        try:
+            write_batch(self._database, Batch(source.writer_id, source.standing, standing, [], 0), self._now())
+        except DatabaseUnavailable:
+            source.unanswered = source.halvings = 0
+            raise
+        source.standing = standing
+
+    def _write_smaller(self, source: Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> None:
+        """Write a large record: the first time as it is, and each time that has no answer half of what it was before."""
+        source.halvings += 1
+        tried_bytes = _bytes_of(records) >> max(source.halvings - 2, 0)
+        if source.halvings == 1 or tried_bytes <= SMALLEST_BYTES:
+            source.halvings = 1
+            self._write(source, records, end, counts)
+        else:
+            self._write_alone(source, records[0], end, counts, self._too_large(records), tried_bytes)
 
     def _too_large(self, records: Sequence[Record]) -> RequestTooLarge:
         return RequestTooLarge(

@@ -26,6 +26,8 @@ class Source:
     """How often in a row another one had moved it."""
     unanswered: int = 0
     """How often in a row a batch of one and the same record had no answer."""
+    halvings: int = 0
+    """How often it was halved since, as small requests have an answer; 1 is the whole of it once more."""
     _last_session: str | None = None
     """The session of the last event that was shipped here."""
     _has_passed_damage: bool = False
@@ -42,11 +44,8 @@ class Source:
         return done is not None and segment.index < done.segment
 
     def new_among(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Those of the records that are not in the database: all, but where a file was cut and is read again."""
-        numbering = self.standing.numbering
-        if all(record.number >= numbering.next_number for record in records):
-            return records
-        return [record for record in records if not numbering.has(record.number)]
+        """Those of the records whose numbers have not come yet, for one who reads a file again."""
+        return [record for record in records if not self.standing.numbering.has(record.number)]
 
     def standing_after(self, records: Sequence[Record], end: Position) -> Standing:
         """Where the writer stands once `records`, which come next, are in the database up to `end`."""
@@ -66,7 +65,7 @@ class Source:
         """Note that `records` are in the database, the last event among them one of `session`."""
         assert standing.position is not None
         self.standing = standing
-        self.moves = self.unanswered = 0
+        self.moves = self.unanswered = self.halvings = 0
         self._last_session = session or self._last_session
         self._has_passed_damage = not records or standing.position.offset > records[-1].end
 

@@ -25,6 +25,9 @@ from turso_hooks.shipping.shipper import Shipper
 _ADOPT_EVERY_S = 2.0
 """How often to look for segments without a writer."""
 
+_ADOPT_FOR_S = 1.0
+"""How long at once to be busy with these: a large backlog is no reason to do nothing else."""
+
 _LET_OTHERS_S = 0.001
 """Between two batches: SQLite's lock goes to whoever asks first, and who has just let go of it would always be that."""
 
@@ -186,14 +189,24 @@ class Worker:
         now = time.monotonic()
         if now >= self._adopt_at:
             self._adopt_at = now + _ADOPT_EVERY_S
-            while self._shipper.adopt() and not self._is_stopping:
-                while self._shipper.ship_adopted() and not self._is_stopping:
-                    self._ship_own()
-            self._has_adopted = True
+            if self._ship_adopted(now + _ADOPT_FOR_S):
+                self._has_adopted = True
+            else:
+                self._adopt_at, self._has_more = now, True
         if self._failures:
             self._shipper.note_reached()
+            self._tell_at = 0.0  # what was counted meanwhile, and told more and more seldom
             self._tell_recovered()
         self._failures, self.problem, self._has_warned = 0, None, False
+
+    def _ship_adopted(self, until: float) -> bool:
+        """Ship what others left behind, until a moment (monotonic); whether there is nothing more of it."""
+        while self._shipper.adopt():
+            while self._shipper.ship_adopted():
+                if self._is_stopping or time.monotonic() > until:
+                    return False
+                self._ship_own()
+        return True
 
     def _finish(self) -> None:
         """Delete what is wholly shipped, and say that this writer is done if it is."""

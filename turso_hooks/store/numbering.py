@@ -6,6 +6,7 @@ appends in the middle of another append comes before that one. So a gap is not l
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -28,12 +29,16 @@ class Gap(NamedTuple):
         return self.last - self.first + 1
 
 
+def _first(gap: Gap) -> int:
+    return gap.first
+
+
 class Numbering:
-    """The numbers of one writer that came so far: all below `next_number` but those of `gaps`."""
+    """The numbers of one writer that came so far: all below `next_number` but those of `gaps`, which are in order."""
 
     def __init__(self, next_number: int = 0, gaps: Iterable[Gap] = ()) -> None:
         self.next_number = next_number
-        self.gaps = set(gaps)
+        self.gaps = sorted(gaps, key=_first)
 
     def copy(self) -> Numbering:
         """Another one that begins where this one is."""
@@ -41,28 +46,32 @@ class Numbering:
 
     def has(self, number: int) -> bool:
         """Whether a number came."""
-        return number < self.next_number and not any(gap.first <= number <= gap.last for gap in self.gaps)
+        return number < self.next_number and self._gap_with(number) is None
 
     def count(self, number: int, *, is_after_damage: bool = False) -> Gap | None:
         """Take note of a number that came; the gap before it, if it left one."""
         expected, self.next_number = self.next_number, max(self.next_number, number + 1)
         if number > expected:
             gap = Gap(expected, number - 1, DAMAGED if is_after_damage else None)
-            self.gaps.add(gap)
+            self.gaps.append(gap)
             return gap
         if number < expected:
             self._fill(number)
         return None
 
     def name_sessions(self, gap: Gap, sessions: Iterable[str]) -> None:
-        """Say between which sessions' records a gap is."""
-        self.gaps.remove(gap)
-        self.gaps.add(gap._replace(sessions=tuple(dict.fromkeys(sessions))))
+        """Say between which sessions' records a gap is that was left just now."""
+        assert self.gaps[-1] == gap
+        self.gaps[-1] = gap._replace(sessions=tuple(dict.fromkeys(sessions)))
 
     def _fill(self, number: int) -> None:
-        for gap in self.gaps:
-            if gap.first <= number <= gap.last:
-                self.gaps.remove(gap)
-                parts = (gap._replace(last=number - 1), gap._replace(first=number + 1))
-                self.gaps.update(part for part in parts if part.numbers > 0)
-                return
+        at = self._gap_with(number)
+        if at is not None:
+            gap = self.gaps[at]
+            parts = (gap._replace(last=number - 1), gap._replace(first=number + 1))
+            self.gaps[at : at + 1] = [part for part in parts if part.numbers > 0]
+
+    def _gap_with(self, number: int) -> int | None:
+        """Where the gap is in which a number lies."""
+        at = bisect_right(self.gaps, number, key=_first) - 1
+        return at if at >= 0 and number <= self.gaps[at].last else None

@@ -202,7 +202,7 @@ def _statements(batch: Batch, now: str) -> list[Statement]:
         for letter in batch.dead_letters
     ]
     counts = [(batch.writer_id, reason, count) for reason, count in batch.counts.items()]
-    before, after = batch.begin.numbering.gaps, batch.end.numbering.gaps
+    before, after = set(batch.begin.numbering.gaps), set(batch.end.numbering.gaps)
     closed = [(batch.writer_id, gap.first) for gap in before - after]
     opened = [(batch.writer_id, gap.first, gap.last, gap.reason, to_json(gap.sessions), now) for gap in after - before]
     optional = [
