@@ -24,7 +24,7 @@ import turso_hooks
 from turso_hooks import plugin
 
 ORDERS: dict[str, Any] = json.loads(os.environ["CHAOS_ORDERS"])
-REFUSED = ("journal_full", "journal_unwritable")
+REFUSED = ("journal_full", "journal_unwritable", "journal_torn")
 PADDING = 40
 
 

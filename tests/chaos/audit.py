@@ -79,7 +79,8 @@ def _odd_books(world: World, books: Books, diary: Diary, missing: int) -> list[s
     problems = [f"numbers twice: {writer}" for writer in books.writers if writer.repeated]
     is_of_another = any(schedule.says(what) for what in ("replace the database", "delete the database", "delete the folder"))
     counted = books.total("missing") + books.total("refused") + books.counts["damaged"]
-    may_have_died_with_counts = bool(world.killed) or any(agent.ending in {"_exit", "linger"} for agent in schedule.agents)
+    ends_abruptly = any(agent.ending in {"_exit", "linger"} or agent.style.startswith("pool") for agent in schedule.agents)
+    may_have_died_with_counts = bool(world.killed) or ends_abruptly
     is_said = any("takes no counts" in log.read_text(errors="replace") for log in world.folder.glob("*.log"))
     if missing and not (counted or is_said or may_have_died_with_counts or is_of_another):
         problems.append(f"{missing} events are missing, and nothing is counted")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -161,3 +162,17 @@ def test_long_rows_written_again_and_again_are_what_they_are_in_a_file(
             prepare_schema(database)
             write(database, batches)
         assert everything(there) == everything(here)
+
+
+@pytest.mark.parametrize("name", ["turso_server", "libsql_server", "file"])
+def test_no_trigger_reads_a_whole_table(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = f"file:{tmp_path}/rows.db" if name == "file" else url_of(name, request)
+    with open_database(parse_database_url(url)) as database:
+        prepare_schema(database)
+        triggers = database.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'").rows
+        updates = [found for (sql,) in triggers for found in re.findall(r"UPDATE \w+ SET .*?(?=;)", sql, re.DOTALL)]
+        assert len(updates) == len(triggers) > 10
+        for update in updates:
+            plan = database.execute(f"EXPLAIN QUERY PLAN {re.sub(r'NEW[.][a-z_]+', repr('x'), update)}").rows
+            assert plan
+            assert not any("SCAN" in str(step) for step in plan), (update, plan)
