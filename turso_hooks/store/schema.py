@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from turso_hooks.drivers import Database, Statement
 from turso_hooks.errors import DatabaseUnusable, RowRefused, SchemaTooNew
-from turso_hooks.store.migrations import ALL_ORIGINAL_COLUMNS, LATEST, pending, statements_of
+from turso_hooks.store.migrations import ALL_ORIGINAL_COLUMNS, LATEST, Migration, pending, statements_of
 
 VERSION_SQL = "SELECT max(version) FROM schema_version"
 _OPERATION = "prepare the schema"
@@ -40,17 +40,26 @@ def prepare_schema(database: Database) -> list[int]:
     """Apply what is missing; returns the versions applied here. Raises `DatabaseError`."""
     applied: list[int] = []
     while missing := pending(our_version(database)):
-        migration = missing[0]
-        try:
-            statements = [Statement(sql) for sql in statements_of(migration)]
-            with _foreign_tables_named():
-                database.transaction(statements, operation=_OPERATION)
-        except RowRefused as error:
-            if "schema_version" not in error.problem or schema_version(database) < migration.version:
-                raise  # not because another process was quicker
-        else:
+        for migration in missing:
+            if not _is_applied_here(database, migration):
+                break  # where the other process has got to is looked at anew
             applied.append(migration.version)
+        else:
+            break
     return applied
+
+
+def _is_applied_here(database: Database, migration: Migration) -> bool:
+    """Apply a migration; False if another process was quicker."""
+    try:
+        statements = [Statement(sql) for sql in statements_of(migration)]
+        with _foreign_tables_named():
+            database.transaction(statements, operation=_OPERATION)
+    except RowRefused as error:
+        if "schema_version" not in error.problem or schema_version(database) < migration.version:
+            raise
+        return False
+    return True
 
 
 def check_version(version: int, name: str) -> int:
