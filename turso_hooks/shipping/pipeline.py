@@ -70,7 +70,8 @@ class Pipeline:
     def close(self, timeout_s: float, *, is_exit: bool = False) -> FlushResult:
         """Flush, stop the thread and let go of the journal, at most `timeout_s` seconds. A later event starts anew.
 
-        If there is time left, what processes that are gone left behind is shipped as well. At exit Ctrl-C ends the waiting.
+        If there is time left, what processes that are gone left behind is shipped as well, for a second if none of it was yet.
+        At exit Ctrl-C ends the waiting.
         """
         deadline = time.monotonic() + timeout_s
         with self._lock:

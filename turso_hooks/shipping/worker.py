@@ -99,7 +99,7 @@ class Worker:
         return True
 
     def wait_adopted(self, deadline: float) -> None:
-        """Wait until this worker has once shipped all that processes left that are gone, or until `deadline` (monotonic)."""
+        """Wait until this worker has once shipped, for a second, what processes that are gone left; or until `deadline`."""
         with self._changed:
             while not (self._has_adopted or self.problem) and self._thread.is_alive():
                 rest_s = deadline - time.monotonic()
@@ -189,10 +189,9 @@ class Worker:
         now = time.monotonic()
         if now >= self._adopt_at:
             self._adopt_at = now + _ADOPT_EVERY_S
-            if self._ship_adopted(now + _ADOPT_FOR_S):
-                self._has_adopted = True
-            else:
+            if not self._ship_adopted(now + _ADOPT_FOR_S):
                 self._adopt_at, self._has_more = now, True
+            self._has_adopted = True
         if self._failures:
             self._shipper.note_reached()
             self._tell_at = 0.0  # what was counted meanwhile, and told more and more seldom
