@@ -118,3 +118,18 @@ def test_a_closed_database_is_whole_in_its_one_file(opened: EmbeddedDatabase, da
 def test_a_folder_is_said_to_be_one(read_only: bool, tmp_path: Path) -> None:
     with EmbeddedDatabase(tmp_path, read_only=read_only) as opened, pytest.raises(DatabaseUnusable, match="it is a folder"):
         opened.execute("SELECT 1")
+
+
+def test_a_reader_of_a_file_that_nobody_here_can_write_to_sees_what_others_write_later(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedDatabase(database) as writer:
+        writer.execute("CREATE TABLE t (x)")
+        writer.execute("INSERT INTO t VALUES (1)")
+    monkeypatch.setattr("turso_hooks.drivers.embedded.os.access", lambda *_: False)  # root may write everywhere
+    with EmbeddedDatabase(database, read_only=True) as reader:
+        assert reader.execute("SELECT count(*) FROM t").rows == [(1,)]
+        with EmbeddedDatabase(database) as writer:
+            writer.execute("INSERT INTO t VALUES (2)")
+            assert reader.execute("SELECT count(*) FROM t").rows == [(2,)]
+        assert reader.execute("SELECT count(*) FROM t").rows == [(2,)]
