@@ -72,4 +72,5 @@ def test_without_a_database_or_with_one_that_cannot_be_read_it_says_so(run: Run,
 def test_of_a_database_and_a_journal_that_are_not_there_nothing_is_said_to_be_missing(run: Run, database: Path) -> None:
     result = run("verify", "--db", f"file:{database}")
     assert (result.returncode, result.stderr) == (0, "")
+    assert "the database: its file is not there" in result.stdout
     assert not database.exists()

@@ -46,7 +46,9 @@ def _read(settings: Settings) -> Books:
     target = target_of(settings)
     folder = JournalFolder(settings.state_folder, target.name)
     if target.path is not None and not os.path.exists(target.path):  # noqa: PTH110  # Path.exists raises where it may not look
-        return read_books(folder, None)
+        books = read_books(folder, None)
+        books.unseen.append("the database: its file is not there, or not yet")
+        return books
     with open_store(settings, target, read_only=True, busy_timeout_s=_BUSY_S) as database:
         return read_books(folder, database)
 
