@@ -328,7 +328,13 @@ class World:
             other.execute("PRAGMA user_version = 7")  # unless a shipper was quicker, and is at it
 
     def _delete_the_database(self, _: Incident) -> None:
-        """Its folder is moved as a whole: what is in it stays readable, and goes on being written to by who has it open."""
+        """Its folder is moved as a whole: what is in it stays readable, and goes on being written to by who has it open.
+
+        Not before there is a WAL: who opens it later, by its path, would have another database's, which SQLite warns of
+        (https://www.sqlite.org/howtocorrupt.html, 4.2), and what is lost then nobody can know.
+        """
+        if not (self._data / "agents.db-wal").exists():
+            return
         self.old_databases.append(self.folder / f"data{len(self.old_databases)}")
         self._data.rename(self.old_databases[-1])
         self._data.mkdir()

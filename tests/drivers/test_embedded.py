@@ -133,3 +133,23 @@ def test_a_reader_of_a_file_that_nobody_here_can_write_to_sees_what_others_write
             writer.execute("INSERT INTO t VALUES (2)")
             assert reader.execute("SELECT count(*) FROM t").rows == [(2,)]
         assert reader.execute("SELECT count(*) FROM t").rows == [(2,)]
+
+
+class Moving(list[tuple[int]]):
+    """Rows during whose insertion the database is moved away."""
+
+    def __init__(self, database: Path) -> None:
+        super().__init__([(1,), (2,)])
+        self._database = database
+
+    def __iter__(self) -> Iterator[tuple[int]]:
+        yield (1,)
+        self._database.rename(self._database.with_name("moved.db"))
+        yield (2,)
+
+
+def test_what_took_effect_in_a_file_that_was_moved_meanwhile_counts_as_not_written(database: Path) -> None:
+    with EmbeddedDatabase(database) as opened:
+        opened.execute("CREATE TABLE t (x)")
+        with pytest.raises(DatabaseUnavailable, match="replaced while it was written to"):
+            opened.transaction([Statement("INSERT INTO t VALUES (?)", Moving(database))])

@@ -23,7 +23,7 @@ from turso_hooks import forking
 from turso_hooks.drivers.database import Rows, Statement
 from turso_hooks.drivers.filesystems import network_filesystem
 from turso_hooks.drivers.meanings import meaning_of
-from turso_hooks.errors import DatabaseError, DatabaseLocked, DatabaseUnusable, RowRefused
+from turso_hooks.errors import DatabaseError, DatabaseLocked, DatabaseUnavailable, DatabaseUnusable, RowRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,15 @@ class EmbeddedDatabase:
 
     def transaction(self, statements: Sequence[Statement], *, operation: str = "write") -> None:
         """Run statements in one transaction: all of them take effect, or none. Raises a `DatabaseError`."""
-        self._patiently(operation, lambda connection: _transaction(self._in_wal(connection), statements))
+        self._patiently(operation, lambda connection: self._write(connection, statements, operation))
+
+    def _write(self, connection: sqlite3.Connection, statements: Sequence[Statement], operation: str) -> None:
+        self._in_wal(connection)
+        if self._identity is None:  # it was not there before
+            self._identity = self._look_at_file()
+        _transaction(connection, statements)
+        if self._identity != self._look_at_file():  # it took effect in a file that is not the database any more
+            raise DatabaseUnavailable(operation, self.name, "the file was replaced while it was written to", "try again")
 
     def _patiently(self, operation: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Do something on the connection; while another program holds the database, try again until the timeout.
