@@ -93,7 +93,7 @@ def draw(seed: int) -> Schedule:
         target, drawn = "file", [what for what in drawn if what in BESIDE_DELETING]
         agents = tuple(replace(agent, ending="close", style=pick.choice(IN_ONE_PROCESS)) for agent in agents)
         settings |= {"TURSO_HOOKS_JOURNAL_MAX_BYTES": str(10**9), "TURSO_HOOKS_BATCH_EVENTS": "1000"}
-    if target == "file" and pick.random() < LONG_LOCKS:
+    if target == "file" and "delete the folder" not in drawn and pick.random() < LONG_LOCKS:
         drawn.append("lock for 30 s")
     incidents = (Incident(pick.uniform(0.15, 0.9), what, pick.uniform(0.05, 0.5), pick.random()) for what in drawn)
     return Schedule(seed, target, agents, tuple(sorted(incidents, key=lambda it: it.at_s)), settings)
