@@ -26,7 +26,7 @@ hypothesis.settings.load_profile("here")
 
 pytest_plugins = ["serving.fixtures"]  # real servers, and a network that fails on request
 
-CHAOS_RUNS = {"short": 8, "long": 1000}
+CHAOS_RUNS = {"short": 6, "long": 1000}
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 

@@ -99,7 +99,7 @@ one_event = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.lists(one_event, max_size=14), st.data())
 def test_any_order_and_any_repetition_gives_the_same_rows(events: list[Event], data: st.DataObject) -> None:
     with ExitStack() as stack:
