@@ -91,6 +91,22 @@ def test_a_segment_that_cannot_be_deleted_is_not_counted_again_when_its_writer_i
     assert rows("SELECT sum(records) FROM journal_writers") == [(2,)]
 
 
+def test_a_segment_that_cannot_be_deleted_holds_up_nothing_that_comes_after_it(
+    make: Callable[..., Shipper], writer: Writer, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)  # as in a folder that others own; root may delete everywhere
+    shipper = make(writer=writer)
+    for n in range(50):
+        writer.append(message(n))
+    while shipper.ship_own():
+        pass
+    assert rows("SELECT count(*), count(DISTINCT content) FROM messages") == [(50, 50)]
+    assert len(writer.segments()) > 1
+
+
 def test_a_row_that_is_refused_is_set_aside_alone_and_the_rest_goes_on(
     make: Callable[..., Shipper], writer: Writer, rows: Rows, database: Path
 ) -> None:

@@ -192,6 +192,7 @@ class Shipper:
     def _ship(self, source: Source, discard: Callable[[Segment], bool]) -> bool:
         """Ship the next batch of a source, discarding segments that are wholly in the database."""
         self._find_standing(source)
+        stuck: OSError | None = None
         for segment in list(source.segments):
             if not source.is_behind(segment):
                 offset = source.offset_in(segment)
@@ -205,8 +206,13 @@ class Shipper:
                     return True
                 if not found.is_last:
                     return False
-            if not discard(segment):
-                return True
+            try:
+                if not discard(segment):
+                    return True
+            except OSError as error:  # what is in it is in the database, and what comes after it must not wait
+                stuck = error
+        if stuck is not None:
+            raise stuck
         return False
 
     def _read(self, segment: Segment, offset: int) -> Slice:
