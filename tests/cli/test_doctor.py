@@ -453,9 +453,8 @@ def test_without_encryption_another_machine_is_warned_of_and_gets_no_token() -> 
     assert (step.outcome, "https://" in step.remedy) == ("warning", True)
     assert step.found == "not encrypted (http://): whoever is on the way can read the conversations"
     with pytest.raises(DatabaseUnusable, match="sent unencrypted.*ALLOW_UNENCRYPTED_TOKEN"):
-        server.token_step(
-            Access(there, TOKEN), parse_database_url("http://db.example"), server.Answer(EmbeddedDatabase(Path()))
-        )
+        answer = server.Answer(EmbeddedDatabase(Path()), there, 1)
+        server.token_step(Access(there, TOKEN), parse_database_url("http://db.example"), answer)
 
 
 @pytest.mark.parametrize("token", ["", "plain", "a.b.c", "a.!!!.c", "eyJh.bnVsbA.c", "eyJh.eyJleHAiOjFlOTk5fQ.c", "ä.ö.ü"])

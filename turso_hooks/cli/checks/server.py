@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import TypeVar
@@ -13,7 +14,7 @@ from turso_hooks.drivers.access import Access, access_to
 from turso_hooks.drivers.faults import Operation, failed_request
 from turso_hooks.drivers.probing import claims_of, encryption_of, knows_authorities, reach, software_of
 from turso_hooks.drivers.urls import Server
-from turso_hooks.errors import DatabaseError, DatabaseUnusable
+from turso_hooks.errors import DatabaseError, DatabaseUnavailable, DatabaseUnusable
 from turso_hooks.settings import Settings
 
 _T = TypeVar("_T")
@@ -24,6 +25,9 @@ _LAST_PART = 0.1
 
 _NEW_TOKEN = "turso db tokens create NAME"  # noqa: S105  # how to make one
 
+_OVER_HTTP = {"http", "https"}
+_TIMES_ASKED = 3
+
 _REFUSED_BY_STATUS = ("the server answered 401", "the server answered 403")
 _REFUSED_IN_WORDS = ("jwt", "unauthorized", "authentication failed", "authorization forbidden")
 """Of libsql-server, which has no status over a WebSocket."""
@@ -33,7 +37,7 @@ def server_checks(target: DatabaseTarget, server: Server, settings: Settings, da
     """The checks of the way to a server, up to its answering."""
     patience_s = settings.request_timeout_s
     access = access_to(target, settings.auth_token, allows_unencrypted=settings.allow_unencrypted_token)
-    answer = Answer(database)
+    answer = Answer(database, server, patience_s)
     return [
         Check("address", lambda: address_step(target.name, server, patience_s)),
         Check("tls", lambda: tls_step(target.name, server, patience_s), ("address",)),
@@ -43,22 +47,33 @@ def server_checks(target: DatabaseTarget, server: Server, settings: Settings, da
 
 
 class Answer:
-    """What the first request came to, which two steps look at."""
+    """What the first request came to, which two steps look at.
 
-    def __init__(self, database: Database) -> None:
+    Over a WebSocket, a request that is broken off is made again, a few times and only as long as one may take: a server
+    that takes no token closes the connection, now and then before its reason is read.
+    """
+
+    def __init__(self, database: Database, server: Server, timeout_s: float) -> None:
         self._database = database
+        self._times = 1 if server.scheme in _OVER_HTTP else _TIMES_ASKED
+        self._timeout_s = timeout_s
         self._error: DatabaseError | None = None
-        self._is_asked = False
 
     def error(self) -> DatabaseError | None:
         """Why the server did not carry it out; None if it did."""
-        if not self._is_asked:
-            try:
-                self._database.look("SELECT 1", operation="ask for anything")
-            except DatabaseError as error:
-                self._error = error
-            self._is_asked = True
+        ends_at = time.monotonic() + self._timeout_s
+        while self._times:
+            self._error = self._asked()
+            is_broken_off = isinstance(self._error, DatabaseUnavailable) and time.monotonic() < ends_at
+            self._times = self._times - 1 if is_broken_off else 0
         return self._error
+
+    def _asked(self) -> DatabaseError | None:
+        try:
+            self._database.look("SELECT 1", operation="ask for anything")
+        except DatabaseError as error:
+            return error
+        return None
 
 
 def address_step(name: str, server: Server, timeout_s: float) -> Step:
@@ -165,7 +180,7 @@ def protocol_step(server: Server, answer: Answer, timeout_s: float) -> Step:
     error = answer.error()
     if error is not None:
         return failed_with("protocol", error)
-    way = "SQL over HTTP" if server.scheme in {"http", "https"} else "SQL over a WebSocket"
+    way = "SQL over HTTP" if server.scheme in _OVER_HTTP else "SQL over a WebSocket"
     software = software_of(server, timeout_s)
     who = f"it calls itself {software}" if software else "it does not say what it is, as Turso's own server does not"
     return Step("protocol", "ok", f"{way} is answered; {who}")
