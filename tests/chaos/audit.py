@@ -123,7 +123,7 @@ def _waiting(world: World) -> set[str]:
 
 def _letters(world: World) -> set[str]:
     found = set()
-    with open_database(parse_database_url(world.url)) as database:
+    with open_database(parse_database_url(world.direct_url)) as database:
         if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'dead_letters'").rows:
             for letter in read_dead_letters(database):
                 with contextlib.suppress(EventError):
@@ -132,7 +132,7 @@ def _letters(world: World) -> set[str]:
 
 
 def _books(world: World) -> Books:
-    with open_database(parse_database_url(world.url)) as database:
+    with open_database(parse_database_url(world.direct_url)) as database:
         return read_books(world.journal, database)
 
 

@@ -37,6 +37,12 @@ LONG_LOCKS = 0.02
 
 OF_SERVERS = ("restart", "restart", "refuse", "black hole", "cut", "truncate", "delay", "late commit", "late commit")
 
+BEHIND_A_FRONT = 0.4
+"""How many runs on a server reach it through another, by TLS, which at times answers in its stead."""
+
+ANSWERS = (503, 503, 429, 500, 502, 401, 403, 404, 413)
+"""What it then answers."""
+
 
 @dataclass(frozen=True)
 class Agent:
@@ -74,6 +80,8 @@ class Schedule:
     incidents: tuple[Incident, ...]
     settings: dict[str, str] = field(default_factory=dict)
     """Variables of all agents and shippers."""
+    has_front: bool = False
+    """Whether the server is behind another, with TLS."""
 
     def says(self, what: str) -> bool:
         """Whether that is among the incidents."""
@@ -95,8 +103,11 @@ def draw(seed: int) -> Schedule:
         settings |= {"TURSO_HOOKS_JOURNAL_MAX_BYTES": str(10**9), "TURSO_HOOKS_BATCH_EVENTS": "1000"}
     if target == "file" and "delete the folder" not in drawn and pick.random() < LONG_LOCKS:
         drawn.append("lock for 30 s")
+    has_front = target != "file" and pick.random() < BEHIND_A_FRONT
+    if has_front:
+        drawn += ["answer"] * pick.randint(1, 2)
     incidents = (Incident(pick.uniform(0.15, 0.9), what, pick.uniform(0.05, 0.5), pick.random()) for what in drawn)
-    return Schedule(seed, target, agents, tuple(sorted(incidents, key=lambda it: it.at_s)), settings)
+    return Schedule(seed, target, agents, tuple(sorted(incidents, key=lambda it: it.at_s)), settings, has_front)
 
 
 def _agent(pick: random.Random, name: str) -> Agent:

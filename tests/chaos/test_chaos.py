@@ -22,7 +22,7 @@ from chaos.audit import audit
 from chaos.schedule import Schedule, draw
 from chaos.world import World, freezes, mounts
 from serving.fixtures import skipping
-from serving.servers import Missing
+from serving.servers import Certificates, Missing
 
 AT_ONCE = 2
 DRAINS_WITHIN_S = 60.0
@@ -30,14 +30,14 @@ SHOWN = 12
 
 
 def test_what_ever_happens_every_event_is_accounted_for(
-    chaos_seeds: list[int], tmp_path: Path, say: Callable[[str], None]
+    chaos_seeds: list[int], tmp_path: Path, certificates: Certificates, say: Callable[[str], None]
 ) -> None:
     failures: list[int] = []
     happened: Counter[str] = Counter()
     began = time.monotonic()
     with skipping(), ThreadPoolExecutor(AT_ONCE) as pool:
         clock = compiled_clock(tmp_path)
-        runs = pool.map(lambda seed: run(draw(seed), tmp_path / str(seed), clock), chaos_seeds)
+        runs = pool.map(lambda seed: run(draw(seed), tmp_path / str(seed), clock, certificates), chaos_seeds)
         for n, (schedule, problems) in enumerate(runs, start=1):
             happened.update(incident.what for incident in schedule.incidents)
             if problems:
@@ -70,10 +70,10 @@ def compiled_clock(folder: Path) -> Path:
     return made
 
 
-def run(schedule: Schedule, folder: Path, clock: Path) -> tuple[Schedule, list[str]]:
+def run(schedule: Schedule, folder: Path, clock: Path, certificates: Certificates) -> tuple[Schedule, list[str]]:
     """One run from its beginning to the audit."""
     try:
-        with World(schedule, folder, clock) as world:
+        with World(schedule, folder, clock, certificates) as world:
             world.run()
             drain(world)
             problems = audit(world)

@@ -20,9 +20,9 @@ from typing import Any
 
 from typing_extensions import Self
 
-from chaos.schedule import Agent, Incident, Schedule
+from chaos.schedule import ANSWERS, Agent, Incident, Schedule
 from serving.proxy import Proxy
-from serving.servers import LibsqlServer, TursoServer
+from serving.servers import Certificates, LibsqlServer, Nginx, TursoServer
 from turso_hooks.drivers import parse_database_url
 from turso_hooks.errors import EventError
 from turso_hooks.events import decode
@@ -40,9 +40,10 @@ NEWER = b"written by a version that is not there yet"
 class World:
     """Everything that one schedule needs, begun with `with` and gone afterwards, whatever became of it."""
 
-    def __init__(self, schedule: Schedule, folder: Path, clock: Path) -> None:
+    def __init__(self, schedule: Schedule, folder: Path, clock: Path, certificates: Certificates) -> None:
         self.schedule = schedule
         self._clock = clock
+        self._certificates = certificates
         self.folder = folder
         self.state = folder / "disk"
         self.diaries = folder / "diaries"
@@ -55,11 +56,21 @@ class World:
         self.killed: set[str] = set()
         self._stack = contextlib.ExitStack()
         self._restarting = threading.Lock()
+        self._configuring = threading.Lock()
         self._healing: list[Callable[[], object]] = []
         self.server: TursoServer | LibsqlServer | None = None
         self.network: Proxy | None = None
+        self.front: Nginx | None = None
 
     def __enter__(self) -> Self:
+        try:
+            self._prepare()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def _prepare(self) -> None:
         self.diaries.mkdir(parents=True)
         self.state.mkdir()
         self._has_own_disk = mounts(self.state)
@@ -72,7 +83,6 @@ class World:
             self._start_server()
         self.journal = JournalFolder(self.state / "state", parse_database_url(self.url).name)
         self._stack.callback(self._end_all)
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
@@ -82,11 +92,17 @@ class World:
         return self.folder / "data"
 
     @property
+    def direct_url(self) -> str:
+        """The database without the network before it."""
+        return self.url if self.server is None else self.server.url
+
+    @property
     def environment(self) -> dict[str, str]:
         """That of every agent and shipper."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TURSO_")}
         ours = {"TURSO_DATABASE_URL": self.url, "TURSO_HOOKS_STATE_FOLDER": str(self.state / "state")}
-        return {**inherited, **self.schedule.settings, **ours, "PYTHONWARNINGS": "ignore"}
+        trust = {"SSL_CERT_FILE": str(self._certificates.ca_file)}
+        return {**inherited, **self.schedule.settings, **ours, **trust, "PYTHONWARNINGS": "ignore"}
 
     def _start_server(self) -> None:
         where = self.folder / "server"
@@ -96,6 +112,11 @@ class World:
         self.network = Proxy(self.server.port)
         self._stack.callback(self.network.close)
         self.url = self.network.url
+        if self.schedule.has_front:
+            self.front = Nginx(self.folder / "front", self.network.url, self._certificates)
+            self._stack.callback(self.front.kill)
+            self.front.start()
+            self.url = self.front.url
 
     def start_agent(self, agent: Agent) -> None:
         orders = {**asdict(agent), "diary": str(self.diaries / agent.name)}
@@ -379,6 +400,18 @@ class World:
     def _delay(self, incident: Incident) -> None:
         assert self.network is not None
         self.network.delay_s = incident.lasts_s / 5
+
+    def _answer(self, incident: Incident) -> None:
+        assert self.front is not None
+        status = random.Random(incident.chance).choice(ANSWERS)
+        with self._configuring:
+            self.front.configure(answer=status, retry_after=1 if status in {429, 503} else None)
+        self._later(incident.lasts_s, self._answer_no_more)
+
+    def _answer_no_more(self) -> None:
+        assert self.front is not None
+        with self._configuring:
+            self.front.configure()
 
 
 def mounts(folder: Path) -> bool:
