@@ -49,6 +49,12 @@ class World:
         self.diaries = folder / "diaries"
         self.damaged: set[str] = set()
         """Names of events in what was damaged: they may be missing."""
+        self.cut_alive: set[str] = set()
+        """Those of them that were cut off a file while its writer lived.
+
+        If some were shipped before, its shipper goes on from where they ended, and what is written in their place is passed
+        over: as much again may be missing, and is counted as damaged.
+        """
         self.old_databases: list[Path] = []
         self.newer: list[Path] = []
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
@@ -252,26 +258,32 @@ class World:
 
     def _files(self, incident: Incident, *, of_the_dead: bool) -> Iterator[tuple[Path, int]]:
         """A file with records, locked for as long as it is looked at if it is one of the dead, and where to damage it."""
-        paths = [path for path in sorted(self.journal.path.glob("*.v1.segment")) if path.stat().st_size]
+        paths = sorted(self.journal.path.glob("*.v1.segment"))
         random.Random(incident.chance).shuffle(paths)
         for path in paths:
-            with contextlib.suppress(OSError), path.open("rb") as file:
+            with contextlib.suppress(OSError), path.open("rb") as file:  # or it was shipped in between
                 if of_the_dead:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     if not path.exists():
                         continue
-                yield path, int(incident.chance * path.stat().st_size)
+                size = path.stat().st_size
+                if not size:
+                    continue
+                yield path, int(incident.chance * size)
                 return
 
-    def _note_damage(self, damaged: Path, begin: int, end: int) -> None:
+    def _note_damage(self, damaged: Path, begin: int, end: int) -> set[str]:
         """Whatever is between two offsets may be missing from now on."""
+        names = set()
         for look in look_into(self.journal):
             if look.file.path == damaged:
                 for found in slices_of(look.segment):
                     touched = (record for record in found.records if record.start < end and record.end > begin)
                     for record in touched:
                         with contextlib.suppress(EventError):
-                            self.damaged.add(name_of(record.payload))
+                            names.add(name_of(record.payload))
+        self.damaged |= names
+        return names
 
     def _flip_a_byte(self, incident: Incident) -> None:
         for path, at in self._files(incident, of_the_dead=True):
@@ -295,7 +307,7 @@ class World:
             while not _is_stopped(process.pid) and time.monotonic() < until:
                 time.sleep(0.001)  # the signal gets there when it does
         for path, at in self._files(incident, of_the_dead=False):
-            self._note_damage(path, at, sys.maxsize)
+            self.cut_alive |= self._note_damage(path, at, sys.maxsize)
             os.truncate(path, at)
         for process in running:
             os.killpg(process.pid, signal.SIGCONT)
