@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chaos.schedule import Agent
 from chaos.world import NEWER, World, name_of
 from turso_hooks.drivers import open_database, parse_database_url
 from turso_hooks.errors import EventError
@@ -94,7 +95,7 @@ def _odd_books(world: World, books: Books, diary: Diary, missing: int) -> list[s
     problems = [f"numbers twice: {writer}" for writer in books.writers if writer.repeated]
     is_of_another = any(schedule.says(what) for what in ("replace the database", "delete the database", "delete the folder"))
     counted = books.total("missing") + books.total("refused") + books.counts["damaged"]
-    ends_abruptly = any(agent.ending in {"_exit", "linger"} or agent.style.startswith("pool") for agent in schedule.agents)
+    ends_abruptly = any(_ends_abruptly(agent) for agent in schedule.agents)
     may_have_died_with_counts = bool(world.killed) or ends_abruptly
     is_said = any("takes no counts" in log.read_text(errors="replace") for log in world.folder.glob("*.log"))
     if missing and not (counted or is_said or may_have_died_with_counts or is_of_another):
@@ -104,6 +105,11 @@ def _odd_books(world: World, books: Books, diary: Diary, missing: int) -> list[s
     if books.problems and not (is_of_another or is_damaged or is_refused):
         problems += books.problems
     return problems
+
+
+def _ends_abruptly(agent: Agent) -> bool:
+    """Whether one of its processes ends without a word: by `os._exit`, as forked children do, or by a signal."""
+    return agent.ending in {"_exit", "linger"} or agent.style.startswith("pool") or (agent.style, agent.ending) == ("fork", "exit")
 
 
 def _databases(world: World) -> list[list[str]]:
