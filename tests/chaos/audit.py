@@ -109,7 +109,8 @@ def _odd_books(world: World, books: Books, diary: Diary, missing: int) -> list[s
 
 def _ends_abruptly(agent: Agent) -> bool:
     """Whether one of its processes ends without a word: by `os._exit`, as forked children do, or by a signal."""
-    return agent.ending in {"_exit", "linger"} or agent.style.startswith("pool") or (agent.style, agent.ending) == ("fork", "exit")
+    says_nothing = agent.ending in {"_exit", "linger"} or (agent.style, agent.ending) == ("fork", "exit")
+    return says_nothing or agent.style.startswith("pool")
 
 
 def _databases(world: World) -> list[list[str]]:
