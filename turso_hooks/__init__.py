@@ -11,10 +11,10 @@ that importing the package costs little.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # what imports this package may be a hook, and typing costs as much as all the rest of it
 if TYPE_CHECKING:
+    from typing import Any
+
     from turso_hooks.errors import DatabaseError as DatabaseError
     from turso_hooks.errors import SettingsError as SettingsError
     from turso_hooks.errors import TursoHooksError as TursoHooksError
@@ -100,6 +100,8 @@ def __getattr__(name: str) -> Any:
     """Load a public name from its home, once (PEP 562)."""
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # noqa: PLC0415  # as typing
+
     value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value

@@ -137,9 +137,9 @@ class Recorder:
         """Keep an event that did not come through a hook. Returns in microseconds and never raises."""
         _record_event(self, event)
 
-    def count(self, reason: str) -> None:
+    def count(self, reason: str, number: int = 1) -> None:
         """Count something that was not kept."""
-        self._sink.counts.add(reason)
+        self._sink.counts.add(reason, number)
 
     def counts(self) -> Counter[str]:
         """What was not kept, or not kept as it was, by reason, since this process began."""

@@ -6,12 +6,14 @@ import fcntl
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
+from turso_hooks.cli.claude_code import HookTaker
 from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
 from turso_hooks.cli.text import one_line, plural, visible
 from turso_hooks.errors import DatabaseLocked
@@ -84,7 +86,7 @@ def drain(settings: Settings, idle_s: float = 0) -> DrainResult:
         return result
     shipper = Shipper(open_store(settings), folder, batch_events=settings.batch_events)
     try:
-        _ship_until_idle(shipper, idle_s)
+        _take_and_ship(settings, shipper, idle_s)
     finally:
         shipper.close()
         if lock is not None:
@@ -96,9 +98,20 @@ def drain(settings: Settings, idle_s: float = 0) -> DrainResult:
     return result
 
 
-def _ship_until_idle(shipper: Shipper, idle_s: float) -> None:
+def _take_and_ship(settings: Settings, shipper: Shipper, idle_s: float) -> None:
+    while True:
+        taker = HookTaker(settings)
+        with taker:
+            _ship_until_idle(shipper, taker.take, idle_s)
+        if not taker.is_left():
+            return
+
+
+def _ship_until_idle(shipper: Shipper, take: Callable[[], int], idle_s: float) -> None:
     failures, idle_since = 0, time.monotonic()
     while True:
+        if take():
+            idle_since = time.monotonic()
         try:
             while shipper.adopt():
                 while shipper.ship_adopted():

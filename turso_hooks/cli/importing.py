@@ -11,22 +11,14 @@ from pathlib import Path
 
 import click
 
-from turso_hooks.cli.options import database_option, json_option, prepared, print_json, settings_for, shown_url
+from turso_hooks.cli.claude_code import import_claude_code_command
+from turso_hooks.cli.importer import Importer, say_counts, say_lost
+from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
 from turso_hooks.cli.text import one_line, plural, visible
-from turso_hooks.errors import DatabaseError, TranscriptError
+from turso_hooks.errors import TranscriptError
 from turso_hooks.events import Event, MessageAdded, ToolCallStarted
-from turso_hooks.manager import build_plugin_manager
-from turso_hooks.plugin import Recorder
 from turso_hooks.settings import Settings
 from turso_hooks.transcripts import openai_chat
-
-_FLUSH_EVERY = 20_000
-"""Events after which an import waits for the database, so that the journal does not grow with the file."""
-
-_LOST = frozenset({"journal_full", "journal_unwritable", "journal_torn", "unencodable", "dead_letter", "redactor_failed"})
-"""Counts that mean that something is not in the database that should be."""
-
-_SHIP_TIMEOUT_S = 600.0
 
 
 @dataclass
@@ -46,6 +38,9 @@ def import_command() -> None:
     """Import conversations from files of other programs. Importing a file again changes nothing."""
 
 
+import_command.add_command(import_claude_code_command)
+
+
 @import_command.command("openai-chat")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @database_option
@@ -57,7 +52,6 @@ def openai_chat_command(file: Path, database_url: str | None, as_json: bool) -> 
     about its time takes that of the file.
     """
     settings = settings_for(database_url)
-    prepared(settings)
     recorded_at = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc)
     try:
         with _reading(file) as lines:
@@ -69,39 +63,25 @@ def openai_chat_command(file: Path, database_url: str | None, as_json: bool) -> 
     else:
         counted = (plural(result.sessions, "session"), plural(result.messages, "message"))
         click.echo(f"{', '.join(counted)} and {plural(result.tool_calls, 'tool call')} are in {one_line(result.database)}")
-        for reason, number in sorted(result.counts.items()):
-            click.echo(f"  {reason}: {number:,}")
+        say_counts(result.counts)
     for problem in result.unreadable:
         click.echo(visible(f"{file}: {problem}"), err=True)
-    lost = sum(number for reason, number in result.counts.items() if reason in _LOST)
-    if lost:
-        click.echo(
-            f"turso-hooks: {plural(lost, 'event')} could not be kept, see the counts; mend that and import again", err=True
-        )
-    if result.unreadable or lost:
+    if say_lost(result.counts) or result.unreadable:
         raise click.exceptions.Exit(1)
 
 
 def import_openai_chat(settings: Settings, lines: Iterator[bytes], recorded_at: datetime) -> ImportResult:
     """Import the conversations in `lines`. Raises `TranscriptError`, or `DatabaseError` if they could not be shipped."""
-    recorder = Recorder(settings)
-    manager = build_plugin_manager(recorder)
     reader = openai_chat.Reader(recorded_at)
-    result = ImportResult(shown_url(settings))
-    emitted = 0
-    try:
+    with Importer(settings) as importer:
+        result = ImportResult(importer.database)
         for found in openai_chat.conversations(lines):
             events = _events(reader, found, result)
             for event in events:
-                manager.emit(event)
+                importer.emit(event)
             _count(result, events)
-            emitted += len(events)
-            if emitted >= _FLUSH_EVERY:
-                _ship(recorder, result)
-                emitted = 0
-        _ship(recorder, result)
-    finally:
-        recorder.close(settings.exit_timeout_s)
+        importer.ship()
+    result.counts = importer.counts
     return result
 
 
@@ -122,14 +102,6 @@ def _count(result: ImportResult, events: list[Event]) -> None:
     result.sessions += bool(events)
     result.messages += sum(isinstance(event, MessageAdded) for event in events)
     result.tool_calls += sum(isinstance(event, ToolCallStarted) for event in events)
-
-
-def _ship(recorder: Recorder, result: ImportResult) -> None:
-    shipped = recorder.flush(_SHIP_TIMEOUT_S)
-    result.counts = {**shipped.counts, **({"dead_letter": shipped.dead_letters} if shipped.dead_letters else {})}
-    if not shipped.is_complete:
-        problem = f"{shipped.problem or 'it takes too long'}; {plural(shipped.waiting, 'event')} wait in the journal"
-        raise DatabaseError("import", result.database, problem, "run turso-hooks drain when it is mended")
 
 
 @contextmanager

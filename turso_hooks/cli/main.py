@@ -20,13 +20,16 @@ _COMMANDS = {
     "demo": ("demo", "Run a small scripted agent and show what was kept of it."),
     "doctor": ("doctor", "Try the database step by step, and say what is wrong and what to do."),
     "drain": ("draining", "Ship what waits in the journal."),
+    "hook": ("claude_code", "Keep what a program tells its hook; what `install` installs."),
     "import": ("importing", "Import conversations from files of other programs."),
+    "install": ("claude_code", "Let other programs log through hooks of theirs."),
     "journal": ("journal", "Look into the journal, and see to dead letters."),
     "migrate": ("schema", "Bring a database's schema up to date."),
     "show": ("sessions", "Show one conversation."),
     "sessions": ("sessions", "List conversations, newest first."),
     "status": ("status", "Show what waits, what was shipped, and what was not kept."),
     "verify": ("verify", "Add up whether every recorded event is accounted for."),
+    "watch": ("claude_code", "Follow what other programs write down of their agents."),
 }
 """Command to module and summary: a module is imported only when its command is called."""
 

@@ -36,6 +36,14 @@ def schema_version(database: Database, operation: str = "read the schema version
     raise foreign_tables(database.name, f"its schema_version says {version!r:.40}", operation)
 
 
+def born_at(database: Database) -> str | None:
+    """When a database first got a schema, as text: tells it from one that was there before under its name."""
+    rows = database.look(
+        "SELECT applied_at FROM schema_version ORDER BY version LIMIT 1", operation="read the schema version"
+    ).rows
+    return str(rows[0][0]) if rows else None
+
+
 def prepare_schema(database: Database) -> list[int]:
     """Apply what is missing; returns the versions applied here. Raises `DatabaseError`."""
     applied: list[int] = []

@@ -1,0 +1,167 @@
+"""`import claude-code` and `watch claude-code`: transcripts into a database."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from turso_hooks.adapters.claude_code.following import Follower, Found, Progress, projects_folder, sessions_in, sub_agents
+from turso_hooks.adapters.claude_code.inbox import FOLDER
+from turso_hooks.cli.claude_code.batches import batches, imported
+from turso_hooks.cli.importer import Importer, is_losing, say_counts, say_lost
+from turso_hooks.cli.options import database_option, json_option, print_json, settings_for, shown_url
+from turso_hooks.cli.text import one_line, plural, visible
+from turso_hooks.errors import TranscriptError
+from turso_hooks.journal import JournalFolder
+from turso_hooks.settings import Settings
+from turso_hooks.store import open_store, prepare_schema, target_of
+from turso_hooks.store.schema import born_at
+
+_SAVE_EVERY_S = 5.0
+
+
+@dataclass
+class ClaudeCodeImport:
+    """What `import claude-code --json` prints."""
+
+    database: str
+    files: int = 0
+    unchanged: int = 0
+    lines: int = 0
+    messages: int = 0
+    tool_calls: int = 0
+    not_understood: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+_paths_argument = click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(exists=True, path_type=Path))
+
+
+@click.command("claude-code")
+@_paths_argument
+@database_option
+@json_option
+def import_claude_code_command(paths: tuple[Path, ...], database_url: str | None, as_json: bool) -> None:
+    """Import what Claude Code wrote down of its sessions.
+
+    PATH is a transcript or a folder with transcripts; by default all projects of this user. Sub-agents come with their session.
+    Files that have not changed since the last time are not read.
+    """
+    settings = settings_for(database_url)
+    result = import_claude_code(settings, _given(paths))
+    if as_json:
+        print_json(result)
+    else:
+        said = (plural(result.lines, "line"), plural(result.files, "file"), plural(result.unchanged, "file"))
+        click.echo(f"{said[0]} of {said[1]} are in {one_line(result.database)}; {said[2]} had not changed")
+        say_counts(result.counts)
+        for what, number in sorted(result.not_understood.items()):
+            click.echo(f"not understood: {number:,} x {visible(what)}", err=True)
+    for path, problem in result.unreadable.items():
+        click.echo(visible(f"cannot read {path}: {problem}"), err=True)
+    if say_lost(result.counts) or result.unreadable:
+        raise click.exceptions.Exit(1)
+
+
+def _given(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    if paths:
+        return paths
+    folder = projects_folder(os.environ)
+    if not folder.is_dir():
+        raise TranscriptError(f"there are no transcripts of Claude Code in {folder}: name a folder or file that has some")
+    return (folder,)
+
+
+def import_claude_code(settings: Settings, paths: tuple[Path, ...]) -> ClaudeCodeImport:
+    """Import the transcripts at these paths. Raises `DatabaseError` if they could not be shipped."""
+    sessions = [session for path in paths for session in sessions_in(path.absolute())]
+    progress = progress_in(settings)
+    found = Found()
+    counts: dict[int, Mapping[str, int]] = {}
+    saved_at = time.monotonic()
+    with _progress_bar(sessions) as advance:
+        for batch in imported(settings, batches(sessions, progress), advance):
+            found.add(batch.found)
+            counts[batch.process_id] = batch.counts
+            if not is_losing(batch.counts):
+                progress.files |= batch.files
+            if time.monotonic() - saved_at > _SAVE_EVERY_S:
+                progress.save()
+                saved_at = time.monotonic()
+    progress.save()
+    return ClaudeCodeImport(
+        database=shown_url(settings),
+        files=found.files,
+        unchanged=found.unchanged,
+        lines=found.lines,
+        messages=found.messages,
+        tool_calls=found.tool_calls,
+        not_understood=dict(found.not_understood),
+        skipped=dict(found.skipped),
+        unreadable=found.unreadable,
+        counts=dict(sum((Counter(dict(each)) for each in counts.values()), Counter())),
+    )
+
+
+def progress_in(settings: Settings) -> Progress:
+    """How far the transcripts are in the database of the settings. Raises `DatabaseError`."""
+    target = target_of(settings)
+    with open_store(settings) as database:
+        prepare_schema(database)
+        identity = f"{target.name} {born_at(database)}"
+    name = JournalFolder(settings.state_folder, target.name).path.name
+    return Progress(settings.state_folder / FOLDER / f"{name}.progress", identity)
+
+
+@contextmanager
+def _progress_bar(sessions: list[Path]) -> Iterator[Callable[[int], object]]:
+    """Told of bytes read; shows a bar if a person is looking."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    files = [path for session in sessions for path in (session, *sub_agents(session))]
+    length = sum(path.stat().st_size for path in files if path.exists())
+    with click.progressbar(length=length, label=f"Importing {plural(len(files), 'transcript')}", file=sys.stderr) as bar:
+        yield bar.update
+
+
+@click.group("watch")
+def watch_command() -> None:
+    """Follow what other programs write down of their agents, until stopped."""
+
+
+@watch_command.command("claude-code")
+@_paths_argument
+@click.option(
+    "--every", "every_s", type=click.FloatRange(0.05, 3600), default=1.0, metavar="SECONDS", help="How often to look."
+)
+@database_option
+def watch_claude_code_command(paths: tuple[Path, ...], every_s: float, database_url: str | None) -> None:
+    """Follow the transcripts of Claude Code as they grow, for those who want no hooks.
+
+    PATH is as for `import claude-code`. What is there already is imported first. Ctrl-C ends it.
+    """
+    settings = settings_for(database_url)
+    given = _given(paths)
+    with Importer(settings) as importer:
+        progress = progress_in(settings)
+        follower = Follower(importer.emit, progress.files)
+        click.echo(f"following {', '.join(visible(path) for path in given)} into {one_line(importer.database)}", err=True)
+        while True:
+            lines = sum(follower.read(session) for path in given for session in sessions_in(path.absolute()))
+            if lines:
+                importer.ship()
+                if not is_losing(importer.counts):
+                    progress.save()
+                click.echo(f"{plural(lines, 'line')} more", err=True)
+            time.sleep(every_s)  # files give no event to wait for

@@ -1,0 +1,86 @@
+"""What all imports do: events through the hooks and the journal into the database, waited for, with what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+from typing_extensions import Self
+
+from turso_hooks.cli.options import prepared, shown_url
+from turso_hooks.cli.text import plural
+from turso_hooks.errors import DatabaseError
+from turso_hooks.events import Event
+from turso_hooks.manager import build_plugin_manager
+from turso_hooks.plugin import Recorder
+from turso_hooks.settings import Settings
+
+FLUSH_EVERY = 20_000
+"""Events after which an import waits for the database, so that the journal does not grow with the file."""
+
+_LOST = frozenset({"journal_full", "journal_unwritable", "journal_torn", "unencodable", "dead_letter", "redactor_failed"})
+"""Counts that mean that something is not in the database that should be."""
+
+_SHIP_TIMEOUT_S = 600.0
+
+
+class Importer:
+    """One import, from its beginning to its end as a context. Raises `DatabaseError` if there is no usable database."""
+
+    def __init__(self, settings: Settings) -> None:
+        prepared(settings)
+        self.database = shown_url(settings)
+        self.counts: dict[str, int] = {}
+        """What was not kept, or not as it was, as of the last `ship`."""
+        self._settings = settings
+        self._recorder = Recorder(settings)
+        self._manager = build_plugin_manager(self._recorder)
+        self._emitted = 0
+
+    def __enter__(self) -> Self:
+        """Nothing more than itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the journal; what is not shipped waits there."""
+        self._recorder.close(self._settings.exit_timeout_s)
+
+    def emit(self, event: Event) -> None:
+        """Call the event's hook; waits for the database now and then, and raises `DatabaseError` if it takes nothing."""
+        self._manager.emit(event)
+        self._emitted += 1
+        if self._emitted >= FLUSH_EVERY:
+            self.ship()
+
+    def ship(self) -> None:
+        """Wait until all of it is in the database. Raises `DatabaseError`; what is not there waits in the journal."""
+        shipped = self._recorder.flush(_SHIP_TIMEOUT_S)
+        self._emitted = 0
+        self.counts = {**shipped.counts, **({"dead_letter": shipped.dead_letters} if shipped.dead_letters else {})}
+        if not shipped.is_complete:
+            problem = f"{shipped.problem or 'it takes too long'}; {plural(shipped.waiting, 'event')} wait in the journal"
+            raise DatabaseError("import", self.database, problem, "run turso-hooks drain when it is mended")
+
+
+def _lost(counts: Mapping[str, int]) -> int:
+    return sum(number for reason, number in counts.items() if reason in _LOST)
+
+
+def is_losing(counts: Mapping[str, int]) -> bool:
+    """Whether something is not in the database that should be."""
+    return _lost(counts) > 0
+
+
+def say_counts(counts: Mapping[str, int]) -> None:
+    """Print what became of events that were not kept, or not as they were."""
+    for reason, number in sorted(counts.items()):
+        click.echo(f"  {reason}: {number:,}")
+
+
+def say_lost(counts: Mapping[str, int]) -> int:
+    """How many events are not in the database that should be; says so, if there are any."""
+    lost = _lost(counts)
+    if lost:
+        text = f"turso-hooks: {plural(lost, 'event')} could not be kept, see the counts; mend that and import again"
+        click.echo(text, err=True)
+    return lost

@@ -1,0 +1,153 @@
+"""What Anthropic's Messages API calls content, usage and cost, as parts, tokens and dollars. Pure.
+
+Format: https://docs.anthropic.com/en/api/messages, and what Claude Code 2.1 writes of it. Everything here takes what it finds:
+a value of another type is left out, never an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from turso_hooks.events import FilePart, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart, Usage
+
+PROVIDER = "anthropic"
+
+_CALLS = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
+
+# Prices of all models stand in one proportion to each other: output costs 5 times as much as input, reading the cache 0.1,
+# writing it 1.25 for five minutes and 2 for an hour (https://docs.anthropic.com/en/docs/about-claude/pricing).
+_OUTPUT, _CACHE_READ, _CACHE_WRITE, _CACHE_WRITE_1H = 5.0, 0.1, 1.25, 2.0
+_WEB_SEARCH_USD = 0.01
+"""Ten dollars for a thousand searches (same page)."""
+
+
+def text_of(value: Any) -> str | None:
+    """A value that is a text and not empty."""
+    return value if isinstance(value, str) and value else None
+
+
+def mapping_of(value: Any) -> Mapping[str, Any]:
+    """A value that is an object; else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def blocks_of(content: Any) -> list[Mapping[str, Any]]:
+    """The content of a message as blocks: a text is one, and what is neither text nor object is left out."""
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    listed = content if isinstance(content, Sequence) else []
+    return [{"type": "text", "text": block} if isinstance(block, str) else block for block in listed if _is_block(block)]
+
+
+def _is_block(block: Any) -> bool:
+    return isinstance(block, (str, Mapping))
+
+
+def is_call(block: Mapping[str, Any]) -> bool:
+    """Whether a block asks for a tool, and says which call it is."""
+    return block.get("type") in _CALLS and text_of(block.get("id")) is not None
+
+
+def is_result(block: Mapping[str, Any]) -> bool:
+    """Whether a block answers a tool call, and says which."""
+    return block.get("type") == "tool_result" and text_of(block.get("tool_use_id")) is not None
+
+
+def part_of(block: Mapping[str, Any]) -> Part | dict[str, Any]:
+    """A content block as a part; one of an unknown kind as it is."""
+    kind = block.get("type")
+    text = block.get("text" if kind == "text" else "thinking")
+    if kind == "text" and isinstance(text, str):
+        return TextPart(text=text)
+    if kind == "thinking" and isinstance(text, str):
+        return ReasoningPart(text=text, signature=text_of(block.get("signature")))
+    if is_call(block):
+        return ToolCallPart(tool_call_id=block["id"], tool_name=text_of(block.get("name")) or "", input=block.get("input"))
+    if is_result(block):
+        output = output_of(block.get("content"))
+        return ToolResultPart(tool_call_id=block["tool_use_id"], output=output, is_error=block.get("is_error") is True)
+    if kind in {"image", "document"}:
+        return _file(block)
+    return dict(block)
+
+
+def _file(block: Mapping[str, Any]) -> Part | dict[str, Any]:
+    source = mapping_of(block.get("source"))
+    media_type = text_of(source.get("media_type"))
+    data = text_of(source.get("data"))
+    url = f"data:{media_type};base64,{data}" if data and source.get("type") == "base64" else text_of(source.get("url"))
+    return dict(block) if url is None else FilePart(url=url, media_type=media_type, name=text_of(block.get("title")))
+
+
+def content_of(content: Any) -> Any:
+    """The content of a message: its text if that is all there is, else its parts."""
+    if content is None or isinstance(content, str):
+        return content
+    return plain([part_of(block) for block in blocks_of(content)])
+
+
+def plain(parts: list[Any]) -> Any:
+    """The content of a message of these parts: its text if that is all there is, else a list of them."""
+    return parts[0].text if len(parts) == 1 and isinstance(parts[0], TextPart) else list(parts)
+
+
+def output_of(content: Any) -> Any:
+    """What a tool answered, as the model saw it: a text, parts, or whatever else it is."""
+    return content_of(content) if isinstance(content, list) else content
+
+
+def error_of(content: Any) -> str:
+    """The same as the text of an error."""
+    output = output_of(content)
+    if isinstance(output, str):
+        return output
+    texts = [part.text for part in output if isinstance(part, TextPart)] if isinstance(output, list) else []
+    return "\n".join(texts) or "failed"
+
+
+def usage_of(usage: Any) -> Usage | None:
+    """Tokens as OpenTelemetry counts them: here `input_tokens` leaves the cached ones out, there they are part of it."""
+    said = mapping_of(usage)
+    fresh = _count(said.get("input_tokens"))
+    read = _count(said.get("cache_read_input_tokens"))
+    written = _count(said.get("cache_creation_input_tokens"))
+    output = _count(said.get("output_tokens"))
+    thinking = _count(mapping_of(said.get("output_tokens_details")).get("thinking_tokens"))
+    if fresh is None and output is None:
+        return None
+    total = None if fresh is None else fresh + (read or 0) + (written or 0)
+    return Usage(input=total, output=output, cache_read=read, cache_write=written, reasoning=thinking)
+
+
+def weight_of(usage: Any) -> float:
+    """The tokens of a call in units of the price of one of input."""
+    said = mapping_of(usage)
+    hour = _count(mapping_of(said.get("cache_creation")).get("ephemeral_1h_input_tokens"))
+    counted = [said.get(f"{kind}_tokens") for kind in ("input", "output", "cache_read_input", "cache_creation_input")]
+    return _weight(counted, hour)
+
+
+def price_of(model_usage: Any) -> float | None:
+    """What one token of input costs, in dollars: from what a model has cost in all, and for how many tokens.
+
+    `model_usage` is an entry of the `modelUsage` that Claude Code reports. None if it does not say enough.
+    """
+    said = mapping_of(model_usage)
+    cost = said.get("costUSD")
+    kinds = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
+    weight = _weight([said.get(kind) for kind in kinds], _count(said.get("cacheCreationEphemeral1hInputTokens")))
+    if not isinstance(cost, (int, float)) or isinstance(cost, bool) or not weight:
+        return None
+    tokens_usd = cost - _WEB_SEARCH_USD * (_count(said.get("webSearchRequests")) or 0)
+    return tokens_usd / weight if tokens_usd >= 0 else None
+
+
+def _weight(counted: list[Any], written_1h: int | None) -> float:
+    fresh, output, read, written = (_count(value) or 0 for value in counted)
+    hour = min(written_1h or 0, written)
+    return fresh + _OUTPUT * output + _CACHE_READ * read + _CACHE_WRITE * (written - hour) + _CACHE_WRITE_1H * hour
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
