@@ -67,11 +67,21 @@ class Rounds:
     def ratio(self, contender: str, floor: str, figure: str) -> float:
         return statistics.median(each[contender][figure] / each[floor][figure] for each in self.rounds)
 
-    def show(self, what: str, contender: str, figure: str, unit: str, *, most: float | None = None) -> None:
-        """A figure by itself, and the most that it should be."""
+    def show(
+        self,
+        what: str,
+        contender: str,
+        figure: str,
+        unit: str,
+        *,
+        most: float | None = None,
+        least: float | None = None,
+    ) -> None:
+        """A figure by itself, and what it should be at most or at least."""
         value = self.median(contender, figure)
-        limit = "" if most is None else f"at most {most:g} {unit}"
-        self.table.append(Line(what, _shown(value, unit), limit=limit, is_kept=most is None or value <= most))
+        limit = f"at most {most:g} {unit}" if most is not None else f"at least {least:,} {unit}" if least is not None else ""
+        is_kept = (most is None or value <= most) and (least is None or value >= least)
+        self.table.append(Line(what, _shown(value, unit), limit=limit, is_kept=is_kept))
 
     def note(self, what: str, number: int, *, most: int) -> None:
         """A number that is not measured but counted, over all rounds."""
