@@ -77,6 +77,8 @@ def run(schedule: Schedule, folder: Path, clock: Path, certificates: Certificate
             world.run()
             drain(world)
             problems = audit(world)
+    except Missing:
+        raise  # no fault of anything that was tried
     except BaseException:  # noqa: BLE001  # with its seed, among the other failures
         problems = [traceback.format_exc()]
     if not problems:

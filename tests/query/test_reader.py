@@ -52,6 +52,25 @@ def test_sub_agents_are_inside_even_if_one_claims_to_be_its_own_ancestor(reader:
     reader.close()
 
 
+def test_the_beginning_of_a_sessions_id_means_the_session_even_if_those_of_its_sub_agents_begin_so(
+    reader: Reader, recorder: Recorder
+) -> None:
+    recorder.record(SessionStarted(session_id="abc1"))
+    for n in range(8):
+        recorder.record(SessionStarted(session_id=f"abc1/agent-{n}", parent_session_id="abc1"))
+    recorder.flush(30)
+    for beginning in ("a", "abc1"):
+        assert reader.get_session(beginning).session.session_id == "abc1"
+    assert reader.get_session("abc1/agent-7").session.session_id == "abc1/agent-7"
+    with pytest.raises(SessionNotFound, match="several sessions"):
+        reader.get_session("abc1/")
+    recorder.record(SessionStarted(session_id="abc2"))
+    recorder.flush(30)
+    with pytest.raises(SessionNotFound, match="several sessions' ids begin with 'abc': abc1, abc2;"):
+        reader.get_session("abc")
+    reader.close()
+
+
 def test_the_beginning_of_an_id_is_enough_if_it_fits_one(reader: Reader, recorder: Recorder) -> None:
     for session_id in ("abc1", "abc2", "abc"):
         recorder.record(SessionStarted(session_id=session_id))
