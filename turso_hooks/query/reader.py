@@ -103,8 +103,8 @@ class Reader:
         found = exact or self._rows(
             "find a session",
             # A sub-agent's id may begin with that of its session, which is meant if it fits too.
-            f"{_SESSION_SQL} WHERE id >= ? AND id < ? AND NOT coalesce(parent_session_id >= ? AND instr(id, parent_session_id) = 1, 0)"
-            " ORDER BY id LIMIT 6",
+            f"{_SESSION_SQL} WHERE id >= ? AND id < ?"
+            " AND NOT coalesce(parent_session_id >= ? AND instr(id, parent_session_id) = 1, 0) ORDER BY id LIMIT 6",
             (prefix, f"{prefix}\U0010ffff", prefix),
         )
         if not found:
