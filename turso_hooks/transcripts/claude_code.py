@@ -261,15 +261,15 @@ class Reader:
         return events
 
     def _line(self, said: dict[str, Any], position: int) -> Iterator[Event]:
-        kind = said.get("type")
+        kind = text_of(said.get("type"))
         if kind in _OF_NO_USE:
             self._note_birth(said)
-            self.skipped[str(kind)] += 1
+            self.skipped[kind] += 1
             return
         name = self._session_of(said)
         session = self._remembered(name, _time(said.get("timestamp")))
         lines = _Lines(self, name, session, said, position)
-        if kind in {"user", "assistant"} and isinstance(said.get("message"), Mapping):
+        if kind in {"user", "assistant"} and isinstance(said.get("message"), dict):
             yield from lines.user() if kind == "user" else lines.assistant()
         elif kind == "system":
             yield from lines.system()
@@ -280,8 +280,8 @@ class Reader:
         elif kind in {"summary", "ai-title", "custom-title"}:
             yield from lines.entitled()
         else:
-            self.not_understood[f"line of type {kind!r:.60}" if isinstance(kind, str) else "line without a type"] += 1
-            yield lines.note(f"unknown:{kind!s:.60}", said)
+            self.not_understood[f"line of type {kind:.60}" if kind else "line without a type"] += 1
+            yield lines.note(f"unknown:{kind or '':.60}", said)
 
     def _note_birth(self, said: Mapping[str, Any]) -> None:
         occurred_at = _time(said.get("timestamp"))
