@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from turso_hooks.adapters.claude_code.inbox import waiting_bytes
 from turso_hooks.cli.options import database_option, json_option, print_json
 from turso_hooks.cli.text import one_line, plural, size, visible, when
 from turso_hooks.drivers import DatabaseTarget, target_of_name
@@ -45,10 +46,14 @@ def status_command(database_url: str | None, as_json: bool) -> None:
     """
     settings = load_settings(database_url=database_url)
     states = read_states(settings)
+    hook_bytes = waiting_bytes(str(settings.state_folder), settings.database_url)
     if as_json:
-        print_json({"state_folder": settings.state_folder, "targets": [_plain(state) for state in states]})
+        told = {"state_folder": settings.state_folder, "hook_bytes": hook_bytes}
+        print_json({**told, "targets": [_plain(state) for state in states]})
         return
     click.echo("\n\n".join("\n".join(_lines(state)) for state in states) or "no database has a journal yet")
+    if hook_bytes:
+        click.echo(f"\nwhat hooks were told: {size(hook_bytes)} that wait for turso-hooks drain")
     if not states:
         click.echo(f"looked in {visible(settings.state_folder)}; to try it: turso-hooks demo", err=True)
 

@@ -80,6 +80,19 @@ def _start_drain() -> None:
     os.posix_spawn(sys.executable, arguments, os.environ, file_actions=nowhere, setsid=True)
 
 
+def waiting_bytes(folder: str, url: str | None) -> int:
+    """How much there is to take for one database, or for all of them, in a state folder."""
+    return sum(os.stat(path).st_size for path in _files(f"{folder}/{FOLDER}", Inbox(folder, url).name if url else ""))  # noqa: PTH116  # as above
+
+
+def _files(folder: str, name: str) -> list[str]:
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208  # as above
+    except OSError:  # it is not there yet, or no folder
+        return []
+    return [f"{folder}/{each}" for each in names if each.startswith(name) and each.endswith((".jsonl", ".taken"))]
+
+
 class Inbox:
     """The files for one database."""
 
@@ -89,8 +102,8 @@ class Inbox:
             url += "\0" + os.getcwd()  # noqa: PTH109  # as above
         key = url.encode("utf-8", "surrogateescape")
         self.folder = f"{folder}/{FOLDER}"
-        self._name = f"{zlib.crc32(key):08x}{zlib.adler32(key):08x}"
-        self.path = f"{self.folder}/{self._name}.jsonl"
+        self.name = f"{zlib.crc32(key):08x}{zlib.adler32(key):08x}"
+        self.path = f"{self.folder}/{self.name}.jsonl"
 
     def append(self, said: bytes, at_ns: int) -> None:
         """Append one line. Raises `OSError` if it cannot be kept; what there is no room for is counted in `.refused`."""
@@ -121,7 +134,7 @@ class Inbox:
             return False
 
     def _refuse(self) -> None:
-        fd = os.open(f"{self.folder}/{self._name}.refused", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(f"{self.folder}/{self.name}.refused", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.write(fd, b".")
         finally:
@@ -138,7 +151,7 @@ class Inbox:
     def lock(self) -> int | None:
         """The lock of the one drain, as a descriptor to close; None if another has it."""
         os.makedirs(self.folder, mode=0o700, exist_ok=True)  # noqa: PTH103  # as above
-        fd = os.open(f"{self.folder}/{self._name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(f"{self.folder}/{self.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -146,40 +159,27 @@ class Inbox:
             return None
         return fd
 
-    def waiting_bytes(self) -> int:
-        """How much there is to take."""
-        return sum(os.stat(path).st_size for path in self._files())  # noqa: PTH116  # as above
-
     def take(self) -> Iterator[str]:
         """The files with lines, one after the other, each deleted when the next is asked for. Only for who has the lock."""
         try:
-            taken = f"{self.folder}/{self._name}.{time.time_ns():020d}.taken"
+            taken = f"{self.folder}/{self.name}.{time.time_ns():020d}.taken"
             os.rename(self.path, taken)  # noqa: PTH104  # as above
             fd = os.open(taken, os.O_RDONLY | os.O_CLOEXEC)
             fcntl.flock(fd, fcntl.LOCK_EX)  # until whoever is appending has done so
             os.close(fd)
         except FileNotFoundError:
             pass
-        for path in self._files():
+        for path in _files(self.folder, self.name):
             if path.endswith(".taken"):
                 yield path
                 os.unlink(path)  # noqa: PTH108  # as above
 
     def take_refused(self) -> int:
         """How many were not kept since this was asked last."""
-        path = f"{self.folder}/{self._name}.refused"
+        path = f"{self.folder}/{self.name}.refused"
         try:
             number = os.stat(path).st_size  # noqa: PTH116  # as above
             os.unlink(path)  # noqa: PTH108  # as above
         except FileNotFoundError:
             return 0
         return number
-
-    def _files(self) -> list[str]:
-        try:
-            names = sorted(os.listdir(self.folder))  # noqa: PTH208  # as above
-        except FileNotFoundError:
-            return []
-        return [
-            f"{self.folder}/{name}" for name in names if name.startswith(self._name) and name.endswith((".jsonl", ".taken"))
-        ]

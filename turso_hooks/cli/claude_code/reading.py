@@ -19,7 +19,7 @@ from turso_hooks.cli.claude_code.batches import batches, imported
 from turso_hooks.cli.importer import Importer, is_losing, say_counts, say_lost
 from turso_hooks.cli.options import database_option, json_option, print_json, settings_for, shown_url
 from turso_hooks.cli.text import one_line, plural, visible
-from turso_hooks.errors import TranscriptError
+from turso_hooks.errors import DatabaseError, TranscriptError
 from turso_hooks.journal import JournalFolder
 from turso_hooks.settings import Settings
 from turso_hooks.store import open_store, prepare_schema, target_of
@@ -158,10 +158,13 @@ def watch_claude_code_command(paths: tuple[Path, ...], every_s: float, database_
         follower = Follower(importer.emit, progress.files)
         click.echo(f"following {', '.join(visible(path) for path in given)} into {one_line(importer.database)}", err=True)
         while True:
-            lines = sum(follower.read(session) for path in given for session in sessions_in(path.absolute()))
-            if lines:
-                importer.ship()
-                if not is_losing(importer.counts):
-                    progress.save()
-                click.echo(f"{plural(lines, 'line')} more", err=True)
+            try:
+                lines = sum(follower.read(session) for path in given for session in sessions_in(path.absolute()))
+                if lines:
+                    importer.ship()
+                    click.echo(f"{plural(lines, 'line')} more", err=True)
+                    if not is_losing(importer.counts):
+                        progress.save()
+            except DatabaseError as error:  # what was read waits in the journal until it takes something again
+                click.echo(visible(error), err=True)
             time.sleep(every_s)  # files give no event to wait for

@@ -9,8 +9,9 @@ from typing_extensions import Self
 
 from turso_hooks.adapters.claude_code.capture import Capture
 from turso_hooks.adapters.claude_code.following import Follower, Progress
-from turso_hooks.adapters.claude_code.inbox import Inbox, hook
+from turso_hooks.adapters.claude_code.inbox import Inbox, hook, waiting_bytes
 from turso_hooks.cli.claude_code.reading import progress_in
+from turso_hooks.cli.importer import is_losing
 from turso_hooks.manager import build_plugin_manager
 from turso_hooks.plugin import Recorder
 from turso_hooks.settings import Settings
@@ -58,18 +59,20 @@ class HookTaker:
 
     def take(self) -> int:
         """Record what is new, and wait until it is in the database; how many lines that were."""
-        if self._lock is None or (self._capture is None and not self._inbox.waiting_bytes()):
+        if self._lock is None or (self._capture is None and not self._waiting_bytes()):
             return 0
         recorder, capture, progress = self._opened()
         lines = capture.poll()
-        if lines:
-            recorder.flush(self._settings.request_timeout_s)
+        if lines and not is_losing(recorder.flush(self._settings.request_timeout_s).counts):
             progress.save()
         return lines
 
     def is_left(self) -> bool:
         """Whether something came after the last `take`, from a hook that saw a drain at work."""
-        return self._lock is not None and self._inbox.waiting_bytes() > 0
+        return self._lock is not None and self._waiting_bytes() > 0
+
+    def _waiting_bytes(self) -> int:
+        return waiting_bytes(str(self._settings.state_folder), self._settings.database_url)
 
     def _opened(self) -> tuple[Recorder, Capture, Progress]:
         if self._recorder is None or self._capture is None or self._progress is None:
