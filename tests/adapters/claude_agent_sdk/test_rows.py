@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,8 +74,9 @@ def compared(server: ModelServer, table: Table) -> None:
         assert said.startswith(messages[call_id]["content"].rstrip()) or messages[call_id]["content"] in said
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@pytest.mark.parametrize("way", ["query", "client"])
+@pytest.mark.parametrize(
+    ("way", "backend"), [("query", "asyncio"), ("query", "trio"), ("client", "asyncio"), ("client", "trio")]
+)
 def test_a_plain_answer_is_kept_with_its_thinking_tokens_time_and_cost(
     agents: Any, model_server: ModelServer, table: Table, way: str, backend: str
 ) -> None:
@@ -214,8 +218,7 @@ def test_a_request_that_is_refused_ends_the_session_as_an_error_and_raises_what_
     assert table("model_calls") == []
 
 
-@pytest.mark.parametrize("script", ["plain", "two", "denied", "parent"])
-@pytest.mark.parametrize("way", ["query", "client"])
+@pytest.mark.parametrize(("script", "way"), [("plain", "client"), ("two", "query"), ("denied", "client"), ("parent", "query")])
 def test_the_agent_gets_what_the_sdk_yields_in_order_and_its_own_hooks_hear_what_they_heard(
     agents: Any, script: str, way: str
 ) -> None:
@@ -262,6 +265,16 @@ def test_thirty_sessions_at_once_are_kept_each_with_what_is_its_own(
         if row["title"] and row["title"].startswith("["):
             mine = [message for message in table("messages") if message["session_id"] == row["id"]]
             assert len(mine) == messages[row["title"][1:].split("]")[0]]
+
+
+def test_the_example_asks_and_prints_and_is_logged(agents: Any, model_server: ModelServer, table: Table) -> None:
+    example = Path(__file__).parents[3] / "examples" / "claude_agent.py"
+    given = agents.environment | agents.claude_environment
+    result = subprocess.run(
+        [sys.executable, str(example), "[plain]"], cwd=agents.project, env=given, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout.split()) == (0, ["Hello", "there."]), result.stderr
+    assert [row["role"] for row in table("messages")] == ["user", "assistant"]
 
 
 def test_without_a_database_the_agent_runs_as_it_would(agents: Any) -> None:
