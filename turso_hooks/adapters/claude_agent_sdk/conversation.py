@@ -420,7 +420,9 @@ class Conversation:
                 common = _common(call.session_id, call.occurred_at)
                 yield ModelCallFinished(**common, model_call_id=call.call_id, cost_usd=price * call.weight)
         self._unpriced.clear()
-        if message.is_error and not self._is_cancelled:
+        if not message.is_error:
+            self._error = None  # an earlier turn's
+        elif not self._is_cancelled:
             self._error = text_of(message.result) or self._error or ", ".join(message.errors or ()) or message.subtype
         said = {key: value for key, value in vars(message).items() if value is not None and key != "session_id"}
         yield self._note("result", said, text_of(message.uuid))
