@@ -18,6 +18,9 @@ _CALLS = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 # Prices of all models stand in one proportion to each other: output costs 5 times as much as input, reading the cache 0.1,
 # writing it 1.25 for five minutes and 2 for an hour (https://docs.anthropic.com/en/docs/about-claude/pricing).
 _OUTPUT, _CACHE_READ, _CACHE_WRITE, _CACHE_WRITE_1H = 5.0, 0.1, 1.25, 2.0
+_MOST_TOKENS, _MOST_USD = 1 << 53, 1e12
+"""More is no number of tokens, and no cost; and less than these are exact as floats."""
+
 _WEB_SEARCH_USD = 0.01
 """Ten dollars for a thousand searches (same page)."""
 
@@ -137,7 +140,7 @@ def price_of(model_usage: Any) -> float | None:
     cost = said.get("costUSD")
     kinds = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
     weight = _weight([said.get(kind) for kind in kinds], _count(said.get("cacheCreationEphemeral1hInputTokens")))
-    if not isinstance(cost, (int, float)) or isinstance(cost, bool) or not weight:
+    if not isinstance(cost, (int, float)) or isinstance(cost, bool) or not 0 <= cost < _MOST_USD or not weight:
         return None
     tokens_usd = cost - _WEB_SEARCH_USD * (_count(said.get("webSearchRequests")) or 0)
     return tokens_usd / weight if tokens_usd >= 0 else None
@@ -150,4 +153,4 @@ def _weight(counted: list[Any], written_1h: int | None) -> float:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS else None

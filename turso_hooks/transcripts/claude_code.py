@@ -21,6 +21,7 @@ Ids, the same as those of the hooks and of the SDK, so that all of them meet in 
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -63,6 +64,8 @@ SYNTHETIC = "<synthetic>"
 """The model of a message that Claude Code made itself, to say that the API failed."""
 
 _TITLE_CHARS = 120
+_MOST_TITLE_CHARS = 500
+"""Of which those of a title are taken, without line breaks and the like."""
 
 _SOURCE_RANK = 3
 INTERRUPTED = "[Request interrupted by user"
@@ -107,11 +110,23 @@ _SYSTEM_OF_NO_USE = frozenset({"stop_hook_summary", "turn_duration"})
 _NOTES = {"compact_boundary": "compaction", "microcompact_boundary": "compaction", "api_error": "retry"}
 
 _MOST_CALLS = 2000
+_MOST_PROMPTS = 100
 _MOST_UNPRICED = 10_000
 _MOST_SESSIONS = 50
 """Limits to what is remembered: far more than a session has at once, and so few that a file without end does no harm."""
 
-_decode = msgspec.json.Decoder().decode
+_decode_quickly = msgspec.json.Decoder().decode
+
+_LATEST_YEAR, _EARLIEST_YEAR = 9000, 1900
+"""A time beyond these is none, and a little later or in another zone might not be a time at all."""
+
+
+def _decode(line: bytes) -> Any:
+    """A line as a value. Raises `ValueError` or `RecursionError`."""
+    try:
+        return _decode_quickly(line)
+    except msgspec.DecodeError:
+        return json.loads(line)  # takes half an emoji too, which JavaScript writes when it cuts a text
 
 
 class OpenMessage(msgspec.Struct, kw_only=True):
@@ -146,9 +161,15 @@ class Unpriced(msgspec.Struct, frozen=True, kw_only=True):
 class Session(msgspec.Struct, kw_only=True):
     """What is known of a session so far."""
 
-    born_at: datetime
     last_at: datetime
-    prompt_id: str | None = None
+    born_at: datetime | None = None
+    """The first time that its file names: what is older is copied from another session."""
+    prompt_ids: list[str] = []
+    """The last ones."""
+    started_at: datetime | None = None
+    """When it was last said to have started."""
+    titles: int = 0
+    """How many it was given since."""
     model: str | None = None
     title: str | None = None
     is_open: bool = False
@@ -202,7 +223,7 @@ def sub_agent_of(agent_id: str, meta: bytes | None) -> SubAgent:
 
 def title_of(prompt: str) -> str | None:
     """A title from what was asked first: its beginning, on one line."""
-    return " ".join(prompt[: 4 * _TITLE_CHARS].split())[:_TITLE_CHARS] or None
+    return " ".join(prompt[:_MOST_TITLE_CHARS].split())[:_TITLE_CHARS] or None
 
 
 class Reader:
@@ -299,9 +320,9 @@ class Reader:
         if session is None:
             while len(sessions) >= _MOST_SESSIONS:
                 del sessions[next(iter(sessions))]
-            born_at = occurred_at or self._recorded_at
-            session = sessions[name] = Session(born_at=born_at, last_at=born_at, prices=dict(self._prices))
-        elif occurred_at is not None and occurred_at > session.last_at:
+            session = sessions[name] = Session(last_at=self._recorded_at, prices=dict(self._prices))
+        if occurred_at is not None and (session.born_at is None or occurred_at > session.last_at):
+            session.born_at = session.born_at or occurred_at
             session.last_at = occurred_at
         return session
 
@@ -320,7 +341,7 @@ class _Lines:
         self._at = _time(self._said.get("timestamp")) or session.last_at
         self._message = mapping_of(self._said.get("message"))
         self._uuid = text_of(self._said.get("uuid")) or f"#{position}"
-        self._is_copied = self._at < session.born_at
+        self._is_copied = session.born_at is not None and self._at < session.born_at
 
     # What a user, a tool or Claude Code itself said.
 
@@ -347,8 +368,10 @@ class _Lines:
         message_id = self._uuid
         prompt_id = text_of(self._said.get("promptId"))
         session = self._session
-        if not (is_meta or is_summary or is_interrupt or self._is_copied) and prompt_id and prompt_id != session.prompt_id:
-            session.prompt_id = message_id = prompt_id
+        is_prompt = not (is_meta or is_summary or is_interrupt or self._is_copied)
+        if is_prompt and prompt_id and prompt_id not in session.prompt_ids:
+            message_id = prompt_id
+            session.prompt_ids = [*session.prompt_ids[1 - _MOST_PROMPTS :], prompt_id]
         if not is_meta and not self._is_copied:
             is_command = isinstance(content, str) and content.startswith(_COMMANDS)
             session.awaits_answer = not (is_summary or is_interrupt or is_command)
@@ -429,7 +452,7 @@ class _Lines:
             session.awaits_answer = answer.stop_reason in {None, "tool_use", "pause_turn"}
             session.is_cancelled = False
         for block in blocks_of(message.get("content")):
-            answer.blocks.append(part_of(block))
+            answer.blocks.append(block)
             if is_call(block):
                 yield from self._call(block, message_id)
         if is_error:
@@ -465,7 +488,7 @@ class _Lines:
             **self._common("message", answer.message_id, occurred_at, answer.position),
             message_id=answer.message_id,
             role="assistant",
-            content=plain(answer.blocks),
+            content=plain([part_of(block) for block in answer.blocks]),
             model=None if answer.is_error else answer.model,
             token_count=usage.output if usage and not answer.is_error else None,
             metadata=metadata,
@@ -537,10 +560,14 @@ class _Lines:
         title = next(
             filter(None, (text_of(self._said.get(key)) for key in ("customTitle", "aiTitle", "title", "summary"))), None
         )
-        if title and title != self._session.title:
-            self._session.title = title
-            common = self._common("session_title", title, self._session.born_at)
-            yield SessionStarted(**common, agent_type=self._agent_type(), title=title_of(title))
+        session = self._session
+        if title and title != session.title:
+            session.title = title
+            if session.started_at is not None:
+                session.titles += 1
+                # Later than the start, whose title was the first prompt, and no later than any end.
+                common = self._common("session_title", title, session.started_at + timedelta(microseconds=session.titles))
+                yield SessionStarted(**common, agent_type=self._agent_type(), title=title_of(title))
 
     # The session itself.
 
@@ -549,11 +576,11 @@ class _Lines:
         session = self._session
         if session.is_open or self._is_copied:
             return
-        session.is_open = True
+        session.is_open, session.started_at, session.titles = True, self._at, 0
         said, agent = self._said, self._reader._agent  # noqa: SLF001  # a line is a part of its reader
         if session.title is None and said.get("type") == "user" and said.get("isMeta") is not True:
             content = content_of(self._message.get("content"))
-            session.title = title_of(content) if isinstance(content, str) else None
+            session.title = content[:_MOST_TITLE_CHARS] if isinstance(content, str) else None
         version = text_of(said.get("version"))
         known = {"git_branch": said.get("gitBranch"), "entrypoint": said.get("entrypoint")}
         yield SessionStarted(
@@ -563,7 +590,7 @@ class _Lines:
             provider=PROVIDER,
             parent_session_id=self._parent(),
             parent_tool_call_id=agent.tool_call_id if agent else None,
-            title=(agent.title if agent else None) or session.title,
+            title=title_of((agent.title if agent else None) or session.title or ""),
             project=text_of(said.get("cwd")),
             runner=f"claude-code {version}" if version else "claude-code",
             metadata={key: value for key, value in known.items() if text_of(value)} or None,
@@ -659,6 +686,8 @@ def _time(value: Any) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
     except ValueError:
         return None
+    if not _EARLIEST_YEAR < found.year < _LATEST_YEAR:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)

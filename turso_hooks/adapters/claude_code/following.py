@@ -10,6 +10,7 @@ at a time in a file of its own: if two do at once, or it is lost, lines are read
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import zlib
@@ -19,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -69,8 +71,8 @@ class Progress:
         self._path = path
         self._database = database
         self.files: dict[str, FileRead] = {}
-        with suppress(OSError, msgspec.DecodeError, msgspec.ValidationError):
-            kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
+        with suppress(OSError, ValueError, RecursionError, msgspec.ValidationError):
+            kept = msgspec.convert(json.loads(path.read_bytes()), type=_Kept)
             if kept.database == database:
                 self.files = kept.files
 
@@ -78,9 +80,17 @@ class Progress:
         """Keep it. What is written is whole, or not there. Raises `OSError`."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         beginning = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        beginning.write_bytes(msgspec.json.encode(_Kept(database=self._database, files=self.files)))
+        # By `json`, for msgspec writes neither half an emoji nor a path that is no Unicode.
+        beginning.write_text(json.dumps({"database": self._database, "files": dict(self._kept())}), encoding="ascii")
         beginning.chmod(0o600)
         beginning.replace(self._path)
+
+    def _kept(self) -> Iterator[tuple[str, Any]]:
+        for path, read in self.files.items():
+            with suppress(RecursionError):  # a line in lines in lines: such a file is read anew
+                value = msgspec.to_builtins(read)
+                json.dumps(value)
+                yield path, value
 
 
 @dataclass
@@ -134,8 +144,8 @@ class Follower:
                 return 0
             with path.open("rb") as file:
                 return self._from(path, file.fileno(), known, meta, prices)
-        except OSError as error:
-            self.found.unreadable[str(path)] = error.strerror or str(error)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+            self.found.unreadable[str(path)] = getattr(error, "strerror", None) or str(error)
             return 0
 
     def _from(
@@ -148,7 +158,7 @@ class Follower:
     ) -> int:
         now = os.fstat(fd)
         head = os.pread(fd, _HEAD_BYTES, 0)
-        if known is None or now.st_size < known.offset or zlib.crc32(head[: known.head_bytes]) != known.head:
+        if known is None or not 0 <= known.offset <= now.st_size or zlib.crc32(head[: known.head_bytes]) != known.head:
             known = FileRead()
         is_old = time.time() - now.st_mtime > OVER_AFTER_S
         reader = Reader(_session_of(path), _time(now.st_mtime), agent=_agent(path, meta), state=known.state)
@@ -204,7 +214,7 @@ def sessions_in(path: Path) -> Iterator[Path]:
     for folder, _, names in os.walk(path):
         if Path(folder).name != _SUBAGENTS:
             yield from sorted(Path(folder, name) for name in names if name.endswith(".jsonl"))
-        elif not Path(folder).parent.with_suffix(".jsonl").exists():  # what they were asked by is gone
+        elif not Path(f"{Path(folder).parent}.jsonl").exists():  # what they were asked by is gone
             yield from sorted(Path(folder, name) for name in names if _is_agent(name))
 
 
@@ -232,13 +242,17 @@ def _lines(fd: int, offset: int, *, takes_rest: bool) -> Iterator[tuple[bytes, i
             offset += len(line)
             if line.endswith(b"\n"):
                 yield line, offset
-            elif len(line) == MAX_LINE_BYTES:
+            elif len(line) < MAX_LINE_BYTES:
+                if takes_rest:
+                    yield line, offset
+                return  # whatever is appended meanwhile belongs to it
+            else:
                 while line and not line.endswith(b"\n"):
                     line = file.readline(MAX_LINE_BYTES)
                     offset += len(line)
+                if not line and not takes_rest:
+                    return
                 yield b"", offset
-            elif takes_rest:
-                yield line, offset
 
 
 def _prices_at_the_end(fd: int, size: int) -> dict[str, float]:
