@@ -45,6 +45,7 @@ RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": [TEXT], "is_err
         ),
         ({"type": "mcp_tool_use", "id": "t1"}, ToolCallPart(tool_call_id="t1", tool_name="")),
         (RESULT, ToolResultPart(tool_call_id="t1", output="hello", is_error=True)),
+        ({**RESULT, "is_error": "no"}, ToolResultPart(tool_call_id="t1", output="hello")),
         (
             {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}},
             FilePart(url="data:image/png;base64,aGk=", media_type="image/png"),

@@ -77,6 +77,11 @@ def test_a_tool_call_ends_with_its_output_and_how_long_it_took() -> None:
     assert (finished.duration_ms, finished.tool_name, finished.input) == (12, "Bash", {"command": "ls"})
 
 
+@pytest.mark.parametrize("odd", [True, "12", None, [12]])
+def test_a_duration_that_is_no_number_is_unknown(odd: Any) -> None:
+    assert only("PostToolUse", **TOOL, duration_ms=odd).duration_ms is None
+
+
 @pytest.mark.parametrize(
     ("said", "status", "error"),
     [

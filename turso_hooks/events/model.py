@@ -207,13 +207,15 @@ class ToolCallStarted(_ToolCall, frozen=True, kw_only=True):
 class ToolCallFinished(_ToolCall, frozen=True, kw_only=True):
     """A tool has run. Name and input may be given here too, by those who log a call only when it is over.
 
-    `status` is completed, error or cancelled; left out, it is error if there is an `error`, else completed.
+    `status` is completed, error or cancelled; left out, it is error if there is an `error`, else completed. When it began is
+    said by `started_at`, for those who know that but not how long the tool itself took; else by `duration_ms`.
     """
 
     status: str | None = None
     output: Any = None
     error: str | None = None
     duration_ms: int | float | None = None
+    started_at: datetime | None = None
 
 
 class SessionEnded(Event, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from turso_hooks.events import (
@@ -119,7 +120,7 @@ def _tool_call_started(event: ToolCallStarted, born: _Born) -> _TableRow:
 
 def _tool_call_finished(event: ToolCallFinished, born: _Born) -> _TableRow:
     duration_ms = _milliseconds(event.duration_ms)
-    state = _over(born, duration_ms, event.status, event.error)
+    state = _over(born, duration_ms, event.status, event.error, event.started_at)
     return _tool_call(event, born, to_json(event.output), event.error, duration_ms, state)
 
 
@@ -203,9 +204,13 @@ def _running(born: _Born) -> _State:
     return born.text, born.milliseconds, None, "running", f"0{born.key}"
 
 
-def _over(born: _Born, duration_ms: int | None, status: str | None, error: str | None) -> _State:
-    """The state of a call that is over: it began its duration before."""
+def _over(
+    born: _Born, duration_ms: int | None, status: str | None, error: str | None, began_at: datetime | None = None
+) -> _State:
+    """The state of a call that is over: it began when it says, or its duration before."""
     started_at, started_us = born.text, born.microseconds - 1000 * (duration_ms or 0)
+    if began_at is not None:
+        started_us = to_microseconds(began_at)
     try:
         started_at = microseconds_to_text(started_us)
     except OverflowError:  # a duration of millennia says nothing

@@ -148,6 +148,18 @@ class OpenMessage(msgspec.Struct, kw_only=True):
     """Nothing has come since it was last told as an event."""
 
 
+class OpenCall(msgspec.Struct, kw_only=True):
+    """A tool call without a result."""
+
+    tool_name: str | None
+    input: Any
+    message_id: str
+    occurred_at: datetime
+    position: int
+    is_said: bool = False
+    """It was told that it has started; else that is told with its end."""
+
+
 class Unpriced(msgspec.Struct, frozen=True, kw_only=True):
     """A model call of which it is not known yet what it cost."""
 
@@ -178,8 +190,7 @@ class Session(msgspec.Struct, kw_only=True):
     awaits_answer: bool = False
     """The last line of the conversation was the user's or a tool's, or the model was not done."""
     message: OpenMessage | None = None
-    calls: dict[str, str] = {}
-    """Tool calls without a result, and their tools."""
+    calls: dict[str, OpenCall] = {}
     prices: dict[str, float] = {}
     unpriced: list[Unpriced] = []
 
@@ -243,6 +254,8 @@ class Reader:
         self._recorded_at = recorded_at
         self._agent = agent
         self._prices: dict[str, float] = {}
+        self._late: list[Event] = []
+        """What is said of a session when it is forgotten."""
 
     def read(self, line: bytes, position: int) -> list[Event]:
         """The events of one line, which is the one at `position` of its file. Never raises for what is in it."""
@@ -254,11 +267,17 @@ class Reader:
         if not isinstance(said, dict):
             self.not_understood["line that is no object"] += 1
             return []
-        return list(self._line(said, position))
+        events = list(self._line(said, position))
+        late, self._late = self._late, []
+        return [*late, *events]
 
     def flush(self) -> list[Event]:
-        """What is known of messages of which more may come: said now, and again if more comes."""
-        return [event for name, session in self.state.sessions.items() for event in _Lines(self, name, session).message()]
+        """What is known of messages and tool calls of which more may come: said now, and again if more comes."""
+        events: list[Event] = []
+        for name, session in self.state.sessions.items():
+            lines = _Lines(self, name, session)
+            events += [*lines.message(), *lines.running()]
+        return events
 
     def finish(self) -> list[Event]:
         """The ends of sessions in whose file nothing will come any more, if they do not say it themselves."""
@@ -319,7 +338,9 @@ class Reader:
         session = sessions.get(name)
         if session is None:
             while len(sessions) >= _MOST_SESSIONS:
-                del sessions[next(iter(sessions))]
+                forgotten = next(iter(sessions))
+                lines = _Lines(self, forgotten, sessions.pop(forgotten))
+                self._late += [*lines.message(), *lines.running()]
             session = sessions[name] = Session(last_at=self._recorded_at, prices=dict(self._prices))
         if occurred_at is not None and (session.born_at is None or occurred_at > session.last_at):
             session.born_at = session.born_at or occurred_at
@@ -389,7 +410,8 @@ class _Lines:
     def _result(self, block: Mapping[str, Any]) -> Iterator[Event]:
         call_id: str = block["tool_use_id"]
         content = block.get("content")
-        tool_name = self._session.calls.pop(call_id, None)
+        call = self._session.calls.pop(call_id, None)
+        tool_name = call.tool_name if call else None
         yield MessageAdded(
             **self._common("message", call_id),
             message_id=call_id,
@@ -405,7 +427,8 @@ class _Lines:
         result = mapping_of(self._said.get("toolUseResult"))
         is_cancelled = is_error and (result.get("interrupted") is True or INTERRUPTED in error_of(content))
         yield ToolCallFinished(
-            **self._common("tool_call_finished", call_id),
+            **self._common("tool_call_finished", call_id, position=call.position if call else None),
+            **_of_start(call),
             tool_call_id=call_id,
             tool_name=tool_name,
             status="cancelled" if is_cancelled else "error" if is_error else "completed",
@@ -459,20 +482,31 @@ class _Lines:
             session.error = error_of(message.get("content"))
 
     def _call(self, block: Mapping[str, Any], message_id: str) -> Iterator[Event]:
-        call_id: str = block["id"]
-        name = text_of(block.get("name"))
         calls = self._session.calls
-        while len(calls) >= _MOST_CALLS:
-            del calls[next(iter(calls))]
-        calls[call_id] = name or ""
-        if not self._is_copied:
-            yield ToolCallStarted(
-                **self._common("tool_call_started", call_id),
-                tool_call_id=call_id,
-                tool_name=name,
-                input=block.get("input"),
-                message_id=message_id,
-            )
+        if len(calls) >= _MOST_CALLS:
+            yield from self.running()
+            calls.clear()
+        calls[block["id"]] = OpenCall(
+            tool_name=text_of(block.get("name")),
+            input=block.get("input"),
+            message_id=message_id,
+            occurred_at=self._at,
+            position=self._position,
+            is_said=self._is_copied,
+        )
+
+    def running(self) -> Iterator[Event]:
+        """The tool calls that have no result yet, each once."""
+        for call_id, call in self._session.calls.items():
+            if not call.is_said:
+                call.is_said = True
+                yield ToolCallStarted(
+                    **self._common("tool_call_started", call_id, call.occurred_at, call.position),
+                    tool_call_id=call_id,
+                    tool_name=call.tool_name,
+                    input=call.input,
+                    message_id=call.message_id,
+                )
 
     def message(self) -> Iterator[Event]:
         """The model's message as far as it has come, and the call that it came from."""
@@ -599,6 +633,11 @@ class _Lines:
     def end(self) -> Iterator[Event]:
         session = self._session
         session.is_open = False
+        for call_id, call in session.calls.items():
+            common = self._common("tool_call_cancelled", call_id, session.last_at, call.position)
+            named: dict[str, Any] = {"tool_call_id": call_id, "tool_name": call.tool_name}
+            yield ToolCallFinished(**common, **named, **_of_start(call), status="cancelled")
+        session.calls = {}
         is_cancelled = session.is_cancelled or session.awaits_answer
         status = "cancelled" if is_cancelled else "error" if session.error else "completed"
         # After everything of this moment, however precise its time is.
@@ -652,6 +691,13 @@ def last_prices(lines: Iterable[bytes]) -> dict[str, float]:
 def _prices_of(said: Mapping[str, Any]) -> dict[str, float]:
     priced = ((model, price_of(usage)) for model, usage in mapping_of(said.get("modelUsage")).items())
     return {model: price for model, price in priced if price is not None}
+
+
+def _of_start(call: OpenCall | None) -> dict[str, Any]:
+    """What the end of a call tells of its start, if that has not been told."""
+    if call is None or call.is_said:
+        return {}
+    return {"input": call.input, "message_id": call.message_id, "started_at": call.occurred_at}
 
 
 def _payload(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from turso_hooks.events import Event, MessageAdded, ToolCallStarted
+from turso_hooks.events import Event, MessageAdded, ToolCallFinished, ToolCallStarted
 from turso_hooks.transcripts.claude_code import Reader, State, SubAgent, last_prices, sub_agent_of
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -186,7 +186,7 @@ class Follower:
             self._emit(event)
             if isinstance(event, MessageAdded):
                 found.messages += 1
-            elif isinstance(event, ToolCallStarted):
+            elif isinstance(event, ToolCallStarted) or (isinstance(event, ToolCallFinished) and event.started_at):
                 found.tool_calls += 1
 
     def _count(self, reader: Reader, lines: int) -> None:

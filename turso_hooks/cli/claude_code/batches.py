@@ -64,7 +64,7 @@ def _size(path: Path) -> int:
 
 def imported(settings: Settings, batches: list[Batch], advance: Callable[[int], object]) -> Iterator[Imported]:
     """Import batches, in this process if there are few. Raises `DatabaseError` if one could not be shipped."""
-    processes = min(len(batches) // 2, os.cpu_count() or 1, _MOST_PROCESSES)
+    processes = min(len(batches) // 2, (os.cpu_count() or 1) + 1, _MOST_PROCESSES)
     if processes < 2:  # noqa: PLR2004  # one is this one
         with Importer(settings) as importer:
             for batch in batches:
