@@ -34,6 +34,8 @@ class DrainResult:
     database: str
     events: int = 0
     dead_letters: int = 0
+    hook_lines: int = 0
+    """Of what hooks were told and of the transcripts that they named, taken in and shipped as well."""
     counts: dict[str, int] = field(default_factory=dict)
     waiting_bytes: int = 0
     """In segments that belong to running processes, which ship them themselves."""
@@ -67,7 +69,8 @@ def drain_command(database_url: str | None, idle_s: float, as_json: bool) -> Non
     if as_json:
         print_json(result)
         return
-    click.echo(f"{plural(result.events, 'event')} shipped to {one_line(result.database)}")
+    lines = f"{plural(result.hook_lines, 'line')} from hooks and " if result.hook_lines else ""
+    click.echo(f"{lines}{plural(result.events, 'event')} shipped to {one_line(result.database)}")
     for reason, number in sorted(result.counts.items()):
         click.echo(f"  {reason}: {number:,}")
     if result.waiting_bytes:
@@ -86,7 +89,7 @@ def drain(settings: Settings, idle_s: float = 0) -> DrainResult:
         return result
     shipper = Shipper(open_store(settings), folder, batch_events=settings.batch_events)
     try:
-        _take_and_ship(settings, shipper, idle_s)
+        result.hook_lines = _take_and_ship(settings, shipper, idle_s)
     finally:
         shipper.close()
         if lock is not None:
@@ -98,13 +101,16 @@ def drain(settings: Settings, idle_s: float = 0) -> DrainResult:
     return result
 
 
-def _take_and_ship(settings: Settings, shipper: Shipper, idle_s: float) -> None:
+def _take_and_ship(settings: Settings, shipper: Shipper, idle_s: float) -> int:
+    """Ship what waits, and what hooks were told; how many lines that were."""
+    lines = 0
     while True:
         taker = HookTaker(settings)
         with taker:
             _ship_until_idle(shipper, taker.take, idle_s)
+        lines += taker.lines
         if not taker.is_left():
-            return
+            return lines
 
 
 def _ship_until_idle(shipper: Shipper, take: Callable[[], int], idle_s: float) -> None:

@@ -158,6 +158,8 @@ class OpenCall(msgspec.Struct, kw_only=True):
     position: int
     is_said: bool = False
     """It was told that it has started; else that is told with its end."""
+    is_copied: bool = False
+    """It is another session's."""
 
 
 class Unpriced(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,8 +178,8 @@ class Session(msgspec.Struct, kw_only=True):
     last_at: datetime
     born_at: datetime | None = None
     """The first time that its file names: what is older is copied from another session."""
-    prompt_ids: list[str] = []
-    """The last ones."""
+    prompt_ids: dict[str, str] = {}
+    """The last ones, and the line of each."""
     started_at: datetime | None = None
     """When it was last said to have started."""
     titles: int = 0
@@ -199,7 +201,6 @@ class State(msgspec.Struct, kw_only=True):
     """What a reader remembers of the lines it has read: small, and can be kept as JSON."""
 
     sessions: dict[str, Session] = {}
-    last_id: str | None = None
 
 
 class SubAgent(msgspec.Struct, frozen=True, kw_only=True):
@@ -342,6 +343,8 @@ class Reader:
                 lines = _Lines(self, forgotten, sessions.pop(forgotten))
                 self._late += [*lines.message(), *lines.running()]
             session = sessions[name] = Session(last_at=self._recorded_at, prices=dict(self._prices))
+        elif len(sessions) > 1:
+            sessions[name] = sessions.pop(name)  # the one that was used last is forgotten last
         if occurred_at is not None and (session.born_at is None or occurred_at > session.last_at):
             session.born_at = session.born_at or occurred_at
             session.last_at = occurred_at
@@ -390,9 +393,10 @@ class _Lines:
         prompt_id = text_of(self._said.get("promptId"))
         session = self._session
         is_prompt = not (is_meta or is_summary or is_interrupt or self._is_copied)
-        if is_prompt and prompt_id and prompt_id not in session.prompt_ids:
+        if is_prompt and prompt_id and session.prompt_ids.setdefault(prompt_id, self._uuid) == self._uuid:
             message_id = prompt_id
-            session.prompt_ids = [*session.prompt_ids[1 - _MOST_PROMPTS :], prompt_id]
+            if len(session.prompt_ids) > _MOST_PROMPTS:
+                del session.prompt_ids[next(iter(session.prompt_ids))]
         if not is_meta and not self._is_copied:
             is_command = isinstance(content, str) and content.startswith(_COMMANDS)
             session.awaits_answer = not (is_summary or is_interrupt or is_command)
@@ -478,8 +482,8 @@ class _Lines:
             answer.blocks.append(block)
             if is_call(block):
                 yield from self._call(block, message_id)
-        if is_error:
-            session.error = error_of(message.get("content"))
+        if not self._is_copied:
+            session.error = error_of(message.get("content")) if is_error else None
 
     def _call(self, block: Mapping[str, Any], message_id: str) -> Iterator[Event]:
         calls = self._session.calls
@@ -492,13 +496,13 @@ class _Lines:
             message_id=message_id,
             occurred_at=self._at,
             position=self._position,
-            is_said=self._is_copied,
+            is_copied=self._is_copied,
         )
 
     def running(self) -> Iterator[Event]:
         """The tool calls that have no result yet, each once."""
         for call_id, call in self._session.calls.items():
-            if not call.is_said:
+            if not (call.is_said or call.is_copied):
                 call.is_said = True
                 yield ToolCallStarted(
                     **self._common("tool_call_started", call_id, call.occurred_at, call.position),
@@ -595,7 +599,9 @@ class _Lines:
             filter(None, (text_of(self._said.get(key)) for key in ("customTitle", "aiTitle", "title", "summary"))), None
         )
         session = self._session
-        if title and title != session.title:
+        if title is None:
+            self._reader.not_understood["title without a text"] += 1
+        elif title != session.title:
             session.title = title
             if session.started_at is not None:
                 session.titles += 1
@@ -634,6 +640,8 @@ class _Lines:
         session = self._session
         session.is_open = False
         for call_id, call in session.calls.items():
+            if call.is_copied:
+                continue
             common = self._common("tool_call_cancelled", call_id, session.last_at, call.position)
             named: dict[str, Any] = {"tool_call_id": call_id, "tool_name": call.tool_name}
             yield ToolCallFinished(**common, **named, **_of_start(call), status="cancelled")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,6 +179,13 @@ def test_a_file_that_is_shorter_than_it_was_is_read_from_its_beginning(disk: Dis
     assert {encode(event) for event in of(MessageAdded, again)} <= {encode(event) for event in first}
 
 
+def test_a_file_that_is_shorter_but_begins_the_same_is_read_from_its_beginning(disk: Disk) -> None:
+    disk.write(prompt(1, "x" * 600), answer(2), answer(3))
+    disk.read()
+    disk.write(prompt(1, "x" * 600), answer(2))
+    assert words(disk.events()) == ["x" * 600, "hi"]
+
+
 def test_a_file_that_was_emptied_is_read_when_it_has_something_again(disk: Disk) -> None:
     disk.write(prompt(1))
     disk.read()
@@ -204,6 +213,35 @@ def test_a_file_that_is_not_there_or_no_file_is_named_and_the_rest_is_read(disk:
         follower.read(path)
     assert follower.found.messages == 1
     assert set(follower.found.unreadable) == {str(folder), str(disk.folder / "none.jsonl")}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_named_and_read_when_it_may(disk: Disk) -> None:
+    disk.write(prompt(1))
+    disk.session.chmod(0)
+    events, found = disk.read()
+    assert (events, found.unreadable) == ([], {str(disk.session): "Permission denied"})
+    disk.session.chmod(0o600)
+    assert words(disk.events()) == ["hello"]
+
+
+def test_a_file_that_fails_to_open_is_named_and_read_when_it_does_not(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk.write(prompt(1))
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refused)
+        events, found = disk.read()
+    assert (events, found.unreadable) == ([], {str(disk.session): "Permission denied"})
+    assert words(disk.events()) == ["hello"]
+
+
+def test_what_two_followers_have_found_adds_up() -> None:
+    one = Found(1, 2, 3, 4, 5, Counter(a=1), Counter(b=1), {"x": "gone"})
+    one.add(Found(10, 20, 30, 40, 50, Counter(a=1, c=2), Counter(b=3), {"y": "gone too"}))
+    assert one == Found(11, 22, 33, 44, 55, Counter(a=2, c=2), Counter(b=4), {"x": "gone", "y": "gone too"})
 
 
 @pytest.mark.parametrize("name", ["a b", "é 日本語 😀", "quo'te\"", "new\nline", "a.b.c", "-rf", "%s{}", ".hidden", "x" * 200])
@@ -375,6 +413,11 @@ def test_calls_of_sessions_that_have_ended_are_told_once_with_what_they_cost(dis
     assert [event.cost_usd for event in of(ModelCallFinished, disk.events())] == [pytest.approx(0.25)] * 2
 
 
+def test_what_a_long_file_says_at_its_end_is_known_before_its_calls_are_told(disk: Disk) -> None:
+    disk.write(prompt(1, "x" * 20_000), answer(2), answer(3), cost_state(0.5, 2))
+    assert [event.cost_usd for event in of(ModelCallFinished, disk.events())] == [pytest.approx(0.25)] * 2
+
+
 # Old files
 
 
@@ -502,6 +545,17 @@ def test_a_progress_file_that_is_too_deep_counts_as_unread(tmp_path: Path) -> No
     message = b'{"message_id": "m", "blocks": ' + b"[" * 100_000
     (tmp_path / "p").write_bytes(b'{"database": "db", "files": {"x": {"state": {"sessions": {"s": {"message": ' + message)
     assert Progress(tmp_path / "p", "db").files == {}
+
+
+def test_lines_of_any_depth_can_be_kept_or_are_read_anew(disk: Disk, tmp_path: Path) -> None:
+    for depth in range(800, 1000):  # where the limit is depends on who calls
+        nested = "[" * depth + "]" * depth
+        content = f'[{{"type": "tool_use", "id": "t", "input": {nested}}}]'
+        disk.write(f'{{"type": "assistant", "message": {{"content": {content}}}}}\n'.encode())
+        progress = Progress(tmp_path / f"{depth}.progress", "db")
+        followed(progress, disk.session)
+        progress.save()
+        assert set(Progress(tmp_path / f"{depth}.progress", "db").files) <= {str(disk.session)}
 
 
 # Where transcripts are

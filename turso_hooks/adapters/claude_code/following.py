@@ -20,7 +20,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -81,16 +80,16 @@ class Progress:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         beginning = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         # By `json`, for msgspec writes neither half an emoji nor a path that is no Unicode.
-        beginning.write_text(json.dumps({"database": self._database, "files": dict(self._kept())}), encoding="ascii")
+        beginning.write_text(
+            f'{{"database": {json.dumps(self._database)}, "files": {{{", ".join(self._kept())}}}}}', encoding="ascii"
+        )
         beginning.chmod(0o600)
         beginning.replace(self._path)
 
-    def _kept(self) -> Iterator[tuple[str, Any]]:
+    def _kept(self) -> Iterator[str]:
         for path, read in self.files.items():
             with suppress(RecursionError):  # a line in lines in lines: such a file is read anew
-                value = msgspec.to_builtins(read)
-                json.dumps(value)
-                yield path, value
+                yield f"{json.dumps(path)}: {json.dumps(msgspec.to_builtins(read))}"
 
 
 @dataclass
@@ -223,7 +222,7 @@ def sub_agents(session: Path) -> list[Path]:
     folder = session.with_suffix("") / _SUBAGENTS
     try:
         return sorted(Path(folder, name) for name in os.listdir(folder) if _is_agent(name))  # noqa: PTH208  # names, not paths
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in its name
         return []
 
 

@@ -67,11 +67,26 @@ def state_folder() -> str:
     """The folder of `Settings.state_folder`, without what it takes to read settings; a test compares the two."""
     named = os.environ.get("TURSO_HOOKS_STATE_FOLDER")
     if named:
-        return os.path.abspath(os.path.expanduser(named))  # noqa: PTH100, PTH111  # pathlib costs as much as python
+        path = os.path.expanduser(named)  # noqa: PTH111  # pathlib costs as much as python
+        return _as_pathlib(path if path.startswith("/") else f"{os.getcwd()}/{path}")  # noqa: PTH109  # as above
     if sys.platform == "darwin":
-        return os.path.expanduser("~/Library/Application Support/turso-hooks")  # noqa: PTH111
-    base = os.environ.get("XDG_STATE_HOME", "").strip() or os.path.expanduser("~/.local/state")  # noqa: PTH111
-    return f"{base}/turso-hooks"
+        return f"{_home()}/Library/Application Support/turso-hooks"
+    base = os.environ.get("XDG_STATE_HOME", "")
+    return _as_pathlib(f"{base if base.startswith('/') else f'{_home()}/.local/state'}/turso-hooks")
+
+
+def _home() -> str:
+    home = os.environ.get("HOME", "")
+    if home.startswith("/"):
+        return home
+    import pwd  # noqa: PLC0415  # seldom
+
+    return pwd.getpwuid(os.getuid()).pw_dir
+
+
+def _as_pathlib(path: str) -> str:
+    """As `pathlib` writes it: without what is between two slashes and says nothing."""
+    return "/" + "/".join(part for part in path.split("/") if part not in {"", "."})
 
 
 def _start_drain() -> None:

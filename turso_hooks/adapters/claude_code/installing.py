@@ -13,6 +13,7 @@ from turso_hooks.errors import SettingsError
 from turso_hooks.transcripts.claude_code_hooks import REGISTERED
 
 _OURS = re.compile(r"turso-hooks(\.exe)?['\"]? hook claude-code$")
+_NOTHING = object()
 _TIMEOUT_S = 10
 """It takes milliseconds; a disk that hangs shall not hold up an agent for the minute that is Claude Code's default."""
 
@@ -35,7 +36,7 @@ def without_hooks(settings: dict[str, Any]) -> dict[str, Any]:
     changed = copy.deepcopy(settings)
     hooks = _hooks(changed)
     for event, entries in list(hooks.items()):
-        kept = [entry for entry in map(_without_ours, entries) if entry is not None]
+        kept = [entry for entry in map(_without_ours, entries) if entry is not _NOTHING]
         if kept or not entries:
             hooks[event] = kept
         else:
@@ -59,13 +60,13 @@ def _hooks(settings: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 def _without_ours(entry: Any) -> Any:
-    """An entry without hooks of ours; None if it had no others."""
+    """An entry without hooks of ours; `_NOTHING` if it had no others."""
     if not isinstance(entry, dict) or not isinstance(entry.get("hooks"), list):
         return entry
     kept = [hook for hook in entry["hooks"] if not _is_ours(hook)]
     if len(kept) == len(entry["hooks"]):
         return entry
-    return {**entry, "hooks": kept} if kept else None
+    return {**entry, "hooks": kept} if kept else _NOTHING
 
 
 def _is_ours(hook: Any) -> bool:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -73,12 +74,24 @@ def imported(settings: Settings, batches: list[Batch], advance: Callable[[int], 
         return
     with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (settings,)) as pool:
         try:
-            for done in pool.map(_read_here, batches):
+            with _unheard(signal.SIGINT):  # until they ignore it
+                results = pool.map(_read_here, batches)
+            for done in results:
                 yield done
                 advance(done.size_bytes)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+@contextmanager
+def _unheard(number: signal.Signals) -> Iterator[None]:
+    """A signal waits; processes that are started meanwhile go on not hearing it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _importers: list[Importer] = []

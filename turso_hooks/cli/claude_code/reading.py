@@ -119,8 +119,12 @@ def progress_in(settings: Settings) -> Progress:
     with open_store(settings) as database:
         prepare_schema(database)
         identity = f"{target.name} {born_at(database)}"
+        is_empty = not database.look("SELECT 1 FROM sessions LIMIT 1", operation="look for sessions").rows
     name = JournalFolder(settings.state_folder, target.name).path.name
-    return Progress(settings.state_folder / FOLDER / f"{name}.progress", identity)
+    progress = Progress(settings.state_folder / FOLDER / f"{name}.progress", identity)
+    if is_empty:  # it was deleted and made anew within the second that tells databases apart
+        progress.files.clear()
+    return progress
 
 
 @contextmanager

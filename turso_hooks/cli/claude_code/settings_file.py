@@ -44,7 +44,7 @@ def install_claude_code_command(where: str, uninstall: bool, dry_run: bool) -> N
     if changed == settings:
         click.echo(f"{visible(path)}: nothing to change")
         return
-    after = json.dumps(changed, indent=2, ensure_ascii=False) + "\n"
+    after = _as_text(changed)
     if dry_run:
         click.echo(
             "".join(difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), "now", "then"))
@@ -57,6 +57,15 @@ def install_claude_code_command(where: str, uninstall: bool, dry_run: bool) -> N
         click.echo('TURSO_DATABASE_URL is not set here: set it where Claude Code runs, or in "env" in that file', err=True)
 
 
+def _as_text(settings: dict[str, Any]) -> str:
+    text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half an emoji, which only an escape can hold
+        return json.dumps(settings, indent=2) + "\n"
+    return text
+
+
 def _script() -> Path:
     """The command `turso-hooks` of this installation."""
     return Path(sys.executable).with_name("turso-hooks")
@@ -65,11 +74,10 @@ def _script() -> Path:
 def _read_settings(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
+        settings = json.loads(text) if text.strip() else {}
     except FileNotFoundError:
         return "", {}
-    try:
-        settings = json.loads(text) if text.strip() else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"cannot use {visible(path)}: it is not JSON ({error}); mend it first") from error
     if not isinstance(settings, dict):
         raise SettingsError(f"cannot use {visible(path)}: it is no JSON object; mend it first")
