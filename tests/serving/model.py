@@ -2,8 +2,8 @@
 
 What is said to it names a script in brackets, `[weather]`; the script says what the model answers, turn by turn, so that any
 number of conversations go on at once. It keeps what it was asked and what it answered. Streaming as in
-https://docs.anthropic.com/en/docs/build-with-claude/streaming. (The npm package `@copilotkit/aimock` 1.43 does much of this, but
-sends no cached tokens, keeps 64 KiB of a request of which those of Claude Code have 90, and keeps no answers.)
+https://docs.anthropic.com/en/docs/build-with-claude/streaming. (The npm package `@copilotkit/aimock` 1.43 does much of this,
+but sends no cached tokens, keeps 64 KiB of a request of which those of Claude Code have 90, and keeps no answers.)
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from turso_hooks.adapters.claude_code.inbox import waiting_bytes
 from turso_hooks.cli.claude_code import HookTaker
 from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
 from turso_hooks.cli.text import one_line, plural, visible
@@ -81,6 +82,18 @@ def drain_command(database_url: str | None, idle_s: float, as_json: bool) -> Non
 
 def drain(settings: Settings, idle_s: float = 0) -> DrainResult:
     """Ship all that has no writer any more. Raises `DatabaseError` if the database does not take it."""
+    result = _drained(settings, idle_s)
+    # A hook that came while the last drain let go of its locks has started one that found them, and ended.
+    while idle_s and waiting_bytes(str(settings.state_folder), settings.database_url):
+        again = _drained(settings, idle_s)
+        result.events += again.events
+        result.hook_lines += again.hook_lines
+        if not again.hook_lines:  # another has it
+            break
+    return result
+
+
+def _drained(settings: Settings, idle_s: float) -> DrainResult:
     target = target_of(settings)
     folder = JournalFolder(settings.state_folder, target.name)
     result = DrainResult(target.name)

@@ -121,8 +121,8 @@ _LATEST_YEAR, _EARLIEST_YEAR = 9000, 1900
 """A time beyond these is none, and a little later or in another zone might not be a time at all."""
 
 
-def _decode(line: bytes) -> Any:
-    """A line as a value. Raises `ValueError` or `RecursionError`."""
+def value_of(line: bytes) -> Any:
+    """A line of JSON as a value. Raises `ValueError` or `RecursionError`."""
     try:
         return _decode_quickly(line)
     except msgspec.DecodeError:
@@ -221,7 +221,7 @@ def child_session_id(session_id: str, agent_id: str) -> str:
 def sub_agent_of(agent_id: str, meta: bytes | None) -> SubAgent:
     """What a `.meta.json` says of a sub-agent; little if it is not there or is none."""
     try:
-        said = mapping_of(_decode(meta or b"{}"))
+        said = mapping_of(value_of(meta or b"{}"))
     except (ValueError, RecursionError):
         said = {}
     return SubAgent(
@@ -261,7 +261,7 @@ class Reader:
     def read(self, line: bytes, position: int) -> list[Event]:
         """The events of one line, which is the one at `position` of its file. Never raises for what is in it."""
         try:
-            said = _decode(line)
+            said = value_of(line)
         except (ValueError, RecursionError):
             self.not_understood["line that is not JSON"] += 1
             return []
@@ -691,7 +691,7 @@ def last_prices(lines: Iterable[bytes]) -> dict[str, float]:
     for line in lines:
         if b'"cost-state"' in line:
             with suppress(ValueError, RecursionError):
-                said = mapping_of(_decode(line))
+                said = mapping_of(value_of(line))
                 prices = _prices_of(said) if said.get("type") == "cost-state" else prices
     return prices
 

@@ -15,6 +15,7 @@ import msgspec
 from turso_hooks.adapters.claude_code.following import Follower
 from turso_hooks.adapters.claude_code.inbox import Inbox
 from turso_hooks.events import Event
+from turso_hooks.transcripts.claude_code import value_of
 from turso_hooks.transcripts.claude_code_hooks import ENDS, hook_events
 
 REFUSED, UNREADABLE = "hook_refused", "hook_unreadable"
@@ -37,7 +38,6 @@ class Capture:
         self._emit = emit
         self._count = count
         self._followed: dict[Path, None] = {}
-        self._decode = msgspec.json.Decoder(_Line).decode
 
     def poll(self) -> int:
         """Emit what is new; how many lines that were, of the inbox and of transcripts."""
@@ -51,11 +51,11 @@ class Capture:
 
     def _line(self, line: bytes) -> int:
         try:
-            kept = self._decode(line)
+            kept = msgspec.convert(value_of(line), _Line)
             occurred_at = datetime.fromtimestamp(kept.at / 1e9, timezone.utc)
             for event in hook_events(kept.said, occurred_at):
                 self._emit(event)
-        except (ValueError, OverflowError, OSError, RecursionError):  # of a date too, or of JSON within JSON
+        except (msgspec.ValidationError, ValueError, OverflowError, OSError, RecursionError):  # of a date, or of JSON in JSON
             self._count(UNREADABLE, 1)
             return 1
         transcript = kept.said.get("transcript_path")

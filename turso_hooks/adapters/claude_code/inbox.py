@@ -91,6 +91,7 @@ def _as_pathlib(path: str) -> str:
 
 def _start_drain() -> None:
     arguments = [sys.executable, "-c", _DRAIN, "drain", "--idle", str(DRAIN_IDLE_S)]
+    os.closerange(3, 65536)  # what whoever started Claude Code has open, and waits to see closed
     nowhere = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
     os.posix_spawn(sys.executable, arguments, os.environ, file_actions=nowhere, setsid=True)
 

@@ -6,13 +6,15 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 from turso_hooks.adapters.claude_code.following import FileRead, Follower, Found, Progress, sub_agents
 from turso_hooks.cli.importer import Importer
+from turso_hooks.errors import TranscriptError
 from turso_hooks.settings import Settings
 
 _BATCH_BYTES = 4 * 1024 * 1024
@@ -64,7 +66,7 @@ def _size(path: Path) -> int:
 
 
 def imported(settings: Settings, batches: list[Batch], advance: Callable[[int], object]) -> Iterator[Imported]:
-    """Import batches, in this process if there are few. Raises `DatabaseError` if one could not be shipped."""
+    """Import batches, in this process if there are few. Raises `DatabaseError` or `TranscriptError`."""
     processes = min(len(batches) // 2, (os.cpu_count() or 1) + 1, _MOST_PROCESSES)
     if processes < 2:  # noqa: PLR2004  # one is this one
         with Importer(settings) as importer:
@@ -79,8 +81,12 @@ def imported(settings: Settings, batches: list[Batch], advance: Callable[[int], 
             for done in results:
                 yield done
                 advance(done.size_bytes)
+        except BrokenProcessPool as error:
+            raise TranscriptError("a process that read transcripts was killed; import again to go on") from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in active_children():  # what they have read is in the journal
+                process.terminate()
             raise
 
 

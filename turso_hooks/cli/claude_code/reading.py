@@ -62,8 +62,9 @@ def import_claude_code_command(paths: tuple[Path, ...], database_url: str | None
     if as_json:
         print_json(result)
     else:
-        said = (plural(result.lines, "line"), plural(result.files, "file"), plural(result.unchanged, "file"))
-        click.echo(f"{said[0]} of {said[1]} are in {one_line(result.database)}; {said[2]} had not changed")
+        kept = f"{plural(result.messages, 'message')} and {plural(result.tool_calls, 'tool call')}"
+        read = f"{plural(result.lines, 'line')} of {plural(result.files, 'file')}"
+        click.echo(f"{kept} from {read} are in {one_line(result.database)}; {plural(result.unchanged, 'file')} had not changed")
         say_counts(result.counts)
         for what, number in sorted(result.not_understood.items()):
             click.echo(f"not understood: {number:,} x {visible(what)}", err=True)

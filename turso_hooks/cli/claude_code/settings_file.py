@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import shlex
+import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ def install_claude_code_command(where: str, uninstall: bool, dry_run: bool) -> N
     _write_settings(path, after)
     events = hooked_events(settings if uninstall else changed)
     click.echo(f"{visible(path)}: {'took out' if uninstall else 'put in'} the hooks of {', '.join(events)}")
-    if not uninstall and not os.environ.get("TURSO_DATABASE_URL"):
+    in_file = changed.get("env")
+    is_named = os.environ.get("TURSO_DATABASE_URL") or (isinstance(in_file, dict) and in_file.get("TURSO_DATABASE_URL"))
+    if not uninstall and not is_named:
         click.echo('TURSO_DATABASE_URL is not set here: set it where Claude Code runs, or in "env" in that file', err=True)
 
 
@@ -89,7 +92,11 @@ def _write_settings(path: Path, text: str) -> None:
     real = path.resolve()
     real.parent.mkdir(parents=True, exist_ok=True)
     beginning = real.with_name(f"{real.name}.{os.getpid()}.tmp")
-    beginning.write_text(text, encoding="utf-8")
-    if real.exists():
-        beginning.chmod(real.stat().st_mode)
-    beginning.replace(real)
+    rights = stat.S_IMODE(real.stat().st_mode) if real.exists() else 0o600  # there may be a token in it
+    try:
+        with os.fdopen(os.open(beginning, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        beginning.chmod(rights)
+        beginning.replace(real)
+    finally:
+        beginning.unlink(missing_ok=True)
