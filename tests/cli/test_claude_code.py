@@ -201,10 +201,16 @@ def imported(machine: Machine, *arguments: str, **environment: str) -> dict[str,
 def test_an_import_of_all_projects_is_there_and_the_second_reads_nothing(machine: Machine, transcripts: Path) -> None:
     result = machine.run("import", "claude-code")
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == f"16 messages and 4 tool calls from 28 lines of 3 files are in file:{machine.database}; 0 files had not changed\n"
+    assert (
+        result.stdout
+        == f"16 messages and 4 tool calls from 28 lines of 3 files are in file:{machine.database}; 0 files had not changed\n"
+    )
     assert machine.counted() == ROWS_OF_ALL
     again = machine.run("import", "claude-code")
-    assert again.stdout == f"0 lines of 0 files are in file:{machine.database}; 3 files had not changed\n"
+    assert (
+        again.stdout
+        == f"0 messages and 0 tool calls from 0 lines of 0 files are in file:{machine.database}; 3 files had not changed\n"
+    )
     assert machine.counted() == ROWS_OF_ALL
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from multiprocessing import get_context
 from pathlib import Path
 
 from turso_hooks.adapters.claude_code.following import FileRead, Follower, Found, Progress, sub_agents
@@ -85,8 +85,6 @@ def imported(settings: Settings, batches: list[Batch], advance: Callable[[int], 
             raise TranscriptError("a process that read transcripts was killed; import again to go on") from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in active_children():  # what they have read is in the journal
-                process.terminate()
             raise
 
 
