@@ -33,12 +33,16 @@ def test_what_ever_happens_every_event_is_accounted_for(
     chaos_seeds: list[int], tmp_path: Path, certificates: Certificates, say: Callable[[str], None]
 ) -> None:
     failures: list[int] = []
+    left_out: list[Missing] = []
     happened: Counter[str] = Counter()
     began = time.monotonic()
     with skipping(), ThreadPoolExecutor(AT_ONCE) as pool:
         clock = compiled_clock(tmp_path)
         runs = pool.map(lambda seed: run(draw(seed), tmp_path / str(seed), clock, certificates), chaos_seeds)
         for n, (schedule, problems) in enumerate(runs, start=1):
+            if isinstance(problems, Missing):
+                left_out.append(problems)
+                continue
             happened.update(incident.what for incident in schedule.incidents)
             if problems:
                 failures.append(schedule.seed)
@@ -48,6 +52,8 @@ def test_what_ever_happens_every_event_is_accounted_for(
     say(f"{len(chaos_seeds)} runs from seed {chaos_seeds[0]}, {len(failures)} that do not add up; what happened:")
     say(", ".join(f"{number} x {what}" for what, number in sorted(happened.items())))
     assert failures == []
+    if left_out:
+        pytest.skip(f"{len(left_out)} runs were left out: {left_out[0]}")
 
 
 def test_a_disk_can_be_full_here_and_a_folder_be_frozen(tmp_path: Path) -> None:
@@ -70,15 +76,15 @@ def compiled_clock(folder: Path) -> Path:
     return made
 
 
-def run(schedule: Schedule, folder: Path, clock: Path, certificates: Certificates) -> tuple[Schedule, list[str]]:
-    """One run from its beginning to the audit."""
+def run(schedule: Schedule, folder: Path, clock: Path, certificates: Certificates) -> tuple[Schedule, list[str] | Missing]:
+    """One run from its beginning to the audit: what does not add up, or which program is not there to try it with."""
     try:
         with World(schedule, folder, clock, certificates) as world:
             world.run()
             drain(world)
             problems = audit(world)
-    except Missing:
-        raise  # no fault of anything that was tried
+    except Missing as error:
+        return schedule, error
     except BaseException:  # noqa: BLE001  # with its seed, among the other failures
         problems = [traceback.format_exc()]
     if not problems:

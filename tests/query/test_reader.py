@@ -64,8 +64,12 @@ def test_the_beginning_of_a_sessions_id_means_the_session_even_if_those_of_its_s
     assert reader.get_session("abc1/agent-7").session.session_id == "abc1/agent-7"
     with pytest.raises(SessionNotFound, match="several sessions"):
         reader.get_session("abc1/")
+    recorder.record(SessionStarted(session_id="self1", parent_session_id="self1"))
+    recorder.record(SessionStarted(session_id="orphan/agent-0", parent_session_id="orphan"))
     recorder.record(SessionStarted(session_id="abc2"))
     recorder.flush(30)
+    assert reader.get_session("self").session.session_id == "self1"
+    assert reader.get_session("orphan").session.session_id == "orphan/agent-0"
     with pytest.raises(SessionNotFound, match="several sessions' ids begin with 'abc': abc1, abc2;"):
         reader.get_session("abc")
     reader.close()

@@ -104,7 +104,8 @@ class Reader:
             "find a session",
             # A sub-agent's id may begin with that of its session, which is meant if it fits too.
             f"{_SESSION_SQL} WHERE id >= ? AND id < ?"
-            " AND NOT coalesce(parent_session_id >= ? AND instr(id, parent_session_id) = 1, 0) ORDER BY id LIMIT 6",
+            " AND NOT EXISTS (SELECT 1 FROM sessions AS parent WHERE parent.id = sessions.parent_session_id"
+            " AND parent.id <> sessions.id AND parent.id >= ? AND instr(sessions.id, parent.id) = 1) ORDER BY id LIMIT 6",
             (prefix, f"{prefix}\U0010ffff", prefix),
         )
         if not found:

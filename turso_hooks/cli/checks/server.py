@@ -26,7 +26,7 @@ _LAST_PART = 0.1
 _NEW_TOKEN = "turso db tokens create NAME"  # noqa: S105  # how to make one
 
 _OVER_HTTP = {"http", "https"}
-_TIMES_ASKED = 3
+_TIMES_ASKED = 10
 
 _REFUSED_BY_STATUS = ("the server answered 401", "the server answered 403")
 _REFUSED_IN_WORDS = ("jwt", "unauthorized", "authentication failed", "authorization forbidden")
@@ -49,8 +49,8 @@ def server_checks(target: DatabaseTarget, server: Server, settings: Settings, da
 class Answer:
     """What the first request came to, which two steps look at.
 
-    Over a WebSocket, a request that is broken off is made again, a few times and only as long as one may take: a server
-    that takes no token closes the connection, now and then before its reason is read.
+    Over a WebSocket, a request that is broken off is made again, a few times, the last not later than one may take: a server
+    that takes no token closes the connection, now and then before its reason is read; on a busy machine several times in a row.
     """
 
     def __init__(self, database: Database, server: Server, timeout_s: float) -> None:
