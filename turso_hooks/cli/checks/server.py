@@ -50,7 +50,7 @@ class Answer:
     """What the first request came to, which two steps look at.
 
     Over a WebSocket, a request that is broken off is made again, a few times, the last not later than one may take: a server
-    that takes no token closes the connection, now and then before its reason is read; on a busy machine several times in a row.
+    that takes no token closes the connection, now and then before its reason is read, and on a busy machine several times.
     """
 
     def __init__(self, database: Database, server: Server, timeout_s: float) -> None:
