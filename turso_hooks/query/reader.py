@@ -63,6 +63,11 @@ def connect_sync(url: str | None = None, auth_token: str | None = None) -> Reade
     return Reader(open_store(load_settings(database_url=url, auth_token=auth_token), read_only=True))
 
 
+_IS_NOT_MEANT_BY_ITS_PARENT = """NOT EXISTS (SELECT 1 FROM sessions AS parent WHERE parent.id = sessions.parent_session_id
+    AND parent.id <> sessions.id AND parent.id >= ? AND instr(sessions.id, parent.id) = 1)"""
+"""Where the beginning of an id is looked for: a sub-agent's id may begin with that of its session, which is meant if it fits."""
+
+
 class Reader:
     """Reads sessions, and writes nothing. Every method raises `DatabaseError` as it comes. To be used by one thread at a time.
 
@@ -102,10 +107,7 @@ class Reader:
         exact = self._rows("find a session", f"{_SESSION_SQL} WHERE id = ?", (prefix,))
         found = exact or self._rows(
             "find a session",
-            # A sub-agent's id may begin with that of its session, which is meant if it fits too.
-            f"{_SESSION_SQL} WHERE id >= ? AND id < ?"
-            " AND NOT EXISTS (SELECT 1 FROM sessions AS parent WHERE parent.id = sessions.parent_session_id"
-            " AND parent.id <> sessions.id AND parent.id >= ? AND instr(sessions.id, parent.id) = 1) ORDER BY id LIMIT 6",
+            f"{_SESSION_SQL} WHERE id >= ? AND id < ? AND {_IS_NOT_MEANT_BY_ITS_PARENT} ORDER BY id LIMIT 6",
             (prefix, f"{prefix}\U0010ffff", prefix),
         )
         if not found:
