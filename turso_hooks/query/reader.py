@@ -65,7 +65,7 @@ def connect_sync(url: str | None = None, auth_token: str | None = None) -> Reade
 
 _IS_NOT_MEANT_BY_ITS_PARENT = """NOT EXISTS (SELECT 1 FROM sessions AS parent WHERE parent.id = sessions.parent_session_id
     AND parent.id <> sessions.id AND parent.id >= ? AND instr(sessions.id, parent.id) = 1)"""
-"""Where the beginning of an id is looked for: a sub-agent's id may begin with that of its session, which is meant if it fits."""
+"""Of ids with a beginning: a sub-agent's may begin with that of its session, which is meant if it fits too."""
 
 
 class Reader:
