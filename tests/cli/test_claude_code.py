@@ -428,6 +428,21 @@ def test_an_import_that_is_stopped_while_its_processes_begin_says_so(machine: Ma
 # watch
 
 
+def test_a_watch_names_once_what_it_cannot_read(machine: Machine, transcripts: Path) -> None:
+    (transcripts / "-home-ada-blog" / "gone.jsonl").symlink_to("nowhere")
+    with machine.start("watch", "claude-code", "--every", "0.05") as process:
+        try:
+            assert process.stderr is not None
+            said = [process.stderr.readline() for _ in range(3)]
+            assert said[2].startswith("cannot read ")
+            assert "gone.jsonl: No such file or directory" in said[2]
+            write(transcripts / "-home-ada-new" / "s3.jsonl", *turn("s3", 0))
+            assert process.stderr.readline() == "7 lines more\n"
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+
+
 def test_a_watch_follows_what_grows_until_it_is_stopped(machine: Machine, transcripts: Path) -> None:
     with machine.start("watch", "claude-code", "--every", "0.05") as process:
         try:

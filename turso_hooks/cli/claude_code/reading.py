@@ -162,6 +162,7 @@ def watch_claude_code_command(paths: tuple[Path, ...], every_s: float, database_
         progress = progress_in(settings)
         follower = Follower(importer.emit, progress.files)
         click.echo(f"following {', '.join(visible(path) for path in given)} into {one_line(importer.database)}", err=True)
+        told: set[str] = set()
         while True:
             try:
                 lines = sum(follower.read(session) for path in given for session in sessions_in(path.absolute()))
@@ -170,6 +171,9 @@ def watch_claude_code_command(paths: tuple[Path, ...], every_s: float, database_
                     click.echo(f"{plural(lines, 'line')} more", err=True)
                     if not is_losing(importer.counts):
                         progress.save()
+                for path in follower.found.unreadable.keys() - told:
+                    click.echo(visible(f"cannot read {path}: {follower.found.unreadable[path]}"), err=True)
+                    told.add(path)
             except DatabaseError as error:  # what was read waits in the journal until it takes something again
                 click.echo(visible(error), err=True)
             time.sleep(every_s)  # files give no event to wait for
