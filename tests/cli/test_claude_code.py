@@ -371,6 +371,7 @@ def rows_of(database: Path) -> dict[str, list[tuple[object, ...]]]:
         return {table: asked.execute(f"SELECT * FROM {table} ORDER BY id").fetchall() for table in TABLES}
 
 
+@pytest.mark.slow
 def test_several_processes_read_much_and_make_the_same_rows_as_one(machine: Machine, many: Path, rows: Rows) -> None:
     said = imported(machine, str(many))
     assert [said[key] for key in ("files", "unchanged", "lines", "messages")] == [36, 0, 36 * 40 * 7, 36 * 160]

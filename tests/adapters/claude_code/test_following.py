@@ -215,16 +215,6 @@ def test_a_file_that_is_not_there_or_no_file_is_named_and_the_rest_is_read(disk:
     assert set(follower.found.unreadable) == {str(folder), str(disk.folder / "none.jsonl")}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_named_and_read_when_it_may(disk: Disk) -> None:
-    disk.write(prompt(1))
-    disk.session.chmod(0)
-    events, found = disk.read()
-    assert (events, found.unreadable) == ([], {str(disk.session): "Permission denied"})
-    disk.session.chmod(0o600)
-    assert words(disk.events()) == ["hello"]
-
-
 def test_a_file_that_fails_to_open_is_named_and_read_when_it_does_not(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     disk.write(prompt(1))
 

@@ -27,6 +27,7 @@ _NEW_TOKEN = "turso db tokens create NAME"  # noqa: S105  # how to make one
 
 _OVER_HTTP = {"http", "https"}
 _TIMES_ASKED = 10
+_PAUSE_S = 0.1
 
 _REFUSED_BY_STATUS = ("the server answered 401", "the server answered 403")
 _REFUSED_IN_WORDS = ("jwt", "unauthorized", "authentication failed", "authorization forbidden")
@@ -66,6 +67,8 @@ class Answer:
             self._error = self._asked()
             is_broken_off = isinstance(self._error, DatabaseUnavailable) and time.monotonic() < ends_at
             self._times = self._times - 1 if is_broken_off else 0
+            if self._times:
+                time.sleep(_PAUSE_S)  # what makes both ends miss each other is mostly that the machine is busy
         return self._error
 
     def _asked(self) -> DatabaseError | None:
