@@ -70,9 +70,9 @@ def audit(world: World) -> list[str]:
     problems += [f"twice in one database: {name}" for rows in found for name, number in rows.items() if number > 1]
     problems += [f"never logged: {name}" for name in sorted(there - diary.begun)]
     for process, names in lost.items():
-        if len(names) > diary.refused[process] + _passed_over(world, books, diary, there, process):
+        if len(names) > diary.refused[process]:
             problems.append(f"{process} lost {len(names)}, and {diary.refused[process]} were refused: {sorted(names)[:5]}")
-    problems += _odd_books(world, books, diary, len(diary.done.keys() - there - waiting - letters))
+    problems += _odd_books(world, books, diary, missing)
     problems += [f"touched: {path}" for path in world.newer if path.exists() and path.read_bytes() != NEWER]
     if not world.schedule.says("delete the folder"):
         problems += [f"gone: {path}" for path in world.newer if not path.exists()]
@@ -80,26 +80,17 @@ def audit(world: World) -> list[str]:
     return problems + _complaints(world)
 
 
-def _passed_over(world: World, books: Books, diary: Diary, there: set[str], process: str) -> int:
-    """At most so many were written in the place of what had been shipped before it was cut off, see `World.cut_alive`.
-
-    A record is less than twice as long as another, and the first and the last may be passed over in part.
-    """
-    shipped = [name for name in world.cut_alive & there if diary.done.get(name) == process]
-    return 2 * len(shipped) + 2 if shipped and books.counts["damaged"] else 0
-
-
-def _odd_books(world: World, books: Books, diary: Diary, missing: int) -> list[str]:
+def _odd_books(world: World, books: Books, diary: Diary, missing: set[str]) -> list[str]:
     """What is wrong with the books themselves."""
     schedule = world.schedule
     problems = [f"numbers twice: {writer}" for writer in books.writers if writer.repeated]
     is_of_another = any(schedule.says(what) for what in ("replace the database", "delete the database", "delete the folder"))
-    counted = books.total("missing") + books.total("refused") + books.counts["damaged"]
-    ends_abruptly = any(_ends_abruptly(agent) for agent in schedule.agents)
-    may_have_died_with_counts = bool(world.killed) or ends_abruptly
+    silent = world.killed | {agent.name for agent in schedule.agents if _ends_abruptly(agent)}
+    told = {name for name in missing if diary.done[name].partition(":")[0] not in silent}
+    counted = books.total("missing") + books.total("refused")
     is_said = any("takes no counts" in log.read_text(errors="replace") for log in world.folder.glob("*.log"))
-    if missing and not (counted or is_said or may_have_died_with_counts or is_of_another):
-        problems.append(f"{missing} events are missing, and nothing is counted")
+    if len(told) > counted and not (is_said or is_of_another):
+        problems.append(f"{len(told)} events are missing whose processes came to say so, and {counted} are counted")
     is_damaged = bool(world.damaged) or any(schedule.says(what) for what in ("flip a byte", "cut a file", "cut a live file"))
     is_refused = bool(sum(diary.refused.values()))
     if books.problems and not (is_of_another or is_damaged or is_refused):

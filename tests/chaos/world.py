@@ -49,12 +49,6 @@ class World:
         self.diaries = folder / "diaries"
         self.damaged: set[str] = set()
         """Names of events in what was damaged: they may be missing."""
-        self.cut_alive: set[str] = set()
-        """Those of them that were cut off a file while its writer lived.
-
-        If some were shipped before, its shipper goes on from where they ended, and what is written in their place is passed
-        over: as much again may be missing, and is counted as damaged.
-        """
         self.old_databases: list[Path] = []
         self.newer: list[Path] = []
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
@@ -174,6 +168,7 @@ class World:
         timer = threading.Timer(lasts_s, put_right_once)
         timer.start()
         self._healing.append(put_right_once)
+        self._healing.append(timer.join)
         self._healing.append(timer.cancel)
 
     def _wait_for_ends(self) -> None:
@@ -272,18 +267,15 @@ class World:
                 yield path, int(incident.chance * size)
                 return
 
-    def _note_damage(self, damaged: Path, begin: int, end: int) -> set[str]:
+    def _note_damage(self, damaged: Path, begin: int, end: int) -> None:
         """Whatever is between two offsets may be missing from now on."""
-        names = set()
         for look in look_into(self.journal):
             if look.file.path == damaged:
                 for found in slices_of(look.segment):
                     touched = (record for record in found.records if record.start < end and record.end > begin)
                     for record in touched:
                         with contextlib.suppress(EventError):
-                            names.add(name_of(record.payload))
-        self.damaged |= names
-        return names
+                            self.damaged.add(name_of(record.payload))
 
     def _flip_a_byte(self, incident: Incident) -> None:
         for path, at in self._files(incident, of_the_dead=True):
@@ -307,7 +299,7 @@ class World:
             while not _is_stopped(process.pid) and time.monotonic() < until:
                 time.sleep(0.001)  # the signal gets there when it does
         for path, at in self._files(incident, of_the_dead=False):
-            self.cut_alive |= self._note_damage(path, at, sys.maxsize)
+            self._note_damage(path, at, sys.maxsize)
             os.truncate(path, at)
         for process in running:
             os.killpg(process.pid, signal.SIGCONT)

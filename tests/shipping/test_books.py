@@ -208,6 +208,32 @@ def test_a_file_that_is_cut_while_it_is_written_to_costs_only_what_was_cut_off(
     shipper.close()
 
 
+@pytest.mark.parametrize("kept", [0, 4, 9], ids="{} of ten stay".format)
+@pytest.mark.parametrize("is_other_shipper", [False, True], ids=["the same shipper", "another shipper"])
+def test_what_comes_in_the_place_of_what_was_cut_off_is_not_taken_for_it(
+    writer: Writer, folder: JournalFolder, database: Path, drain: Drain, read: Read, kept: int, is_other_shipper: bool
+) -> None:
+    shipper = Shipper(EmbeddedDatabase(database), folder, writer=writer)
+    add(writer, *range(10, 20))
+    assert shipper.ship_own()
+    path = writer.segments()[0].path
+    size = path.stat().st_size
+    os.truncate(path, size // 10 * kept)
+    add(writer, *range(20, 30 - kept))  # of the same size, to end where what was shipped ends
+    assert path.stat().st_size == size
+    add(writer, 30)
+    if is_other_shipper:
+        writer.close()
+        drain()
+    else:
+        while shipper.ship_own():
+            pass
+    books = read()
+    assert totals(books) == balanced(21 - kept, shipped=21 - kept)
+    assert books.counts["damaged"] == 1
+    shipper.close()
+
+
 def test_a_database_that_was_replaced_lacks_what_the_old_one_has(
     writer: Writer, folder: JournalFolder, database: Path, read: Read
 ) -> None:

@@ -12,7 +12,7 @@ from turso_hooks.journal.folder import JournalFolder, Segment
 from turso_hooks.journal.framing import Record
 from turso_hooks.journal.inbox import append_to_inbox
 from turso_hooks.journal.inspection import Look, look_into, slices_of
-from turso_hooks.journal.reading import SLICE_BYTES, Slice, read_slice
+from turso_hooks.journal.reading import SLICE_BYTES, Slice, read_number, read_slice
 from turso_hooks.journal.writer import Writer
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Writer",
     "append_to_inbox",
     "look_into",
+    "read_number",
     "read_slice",
     "slices_of",
 ]

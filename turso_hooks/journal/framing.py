@@ -91,6 +91,11 @@ def expected_end(data: bytes, salt: int) -> int | None:
     return _end_at(data, 0, salt)
 
 
+def number_in(header: bytes, salt: int) -> int | None:
+    """The number of the record that begins with `header`, by its own account; None if that is no valid header."""
+    return None if _end_at(header, 0, salt) is None else int(_unpack_header(header)[2])
+
+
 def _end_at(data: bytes, position: int, salt: int) -> int | None:
     """Where the record whose header is at `position` ends, be it there or not; None if that is no valid header."""
     if len(data) - position < HEADER_BYTES:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from turso_hooks.journal.folder import Segment
-from turso_hooks.journal.framing import HEADER_BYTES, Record, expected_end, scan
+from turso_hooks.journal.framing import HEADER_BYTES, Record, expected_end, number_in, scan
 
 SLICE_BYTES = 1024 * 1024
 """How much is read at once by default; a record that is longer is read whole."""
@@ -42,3 +42,8 @@ def read_slice(segment: Segment, offset: int, *, max_records: int, max_bytes: in
     is_whole = found.end == offset + len(data)
     is_exhausted = is_at_end and (is_whole or len(found.records) < max_records)
     return Slice(found.records, found.damages, found.end, is_exhausted, is_final and is_at_end and is_whole)
+
+
+def read_number(segment: Segment, offset: int) -> int | None:
+    """The number of the record that begins at `offset`; None if none does."""
+    return number_in(os.pread(segment.fd, HEADER_BYTES, offset), segment.salt)

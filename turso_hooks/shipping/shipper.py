@@ -27,7 +27,7 @@ from turso_hooks.errors import (
     describe,
 )
 from turso_hooks.events import decode, encode_cut, utc_now
-from turso_hooks.journal import SLICE_BYTES, JournalFolder, Record, Segment, Slice, Writer, read_slice
+from turso_hooks.journal import SLICE_BYTES, JournalFolder, Record, Segment, Slice, Writer, read_number, read_slice
 from turso_hooks.shipping.contact import ContactLog
 from turso_hooks.shipping.counts import decode_tally, warn_once
 from turso_hooks.shipping.sizing import SMALLEST_BYTES, BatchSize
@@ -196,7 +196,7 @@ class Shipper:
         for segment in list(source.segments):
             if not source.is_behind(segment):
                 offset = source.offset_in(segment)
-                if segment.length() < offset:
+                if not self._is_as_shipped(source, segment, offset):
                     self._ship_cut(source, segment)
                     return True
                 found = self._read(segment, offset)
@@ -218,8 +218,25 @@ class Shipper:
     def _read(self, segment: Segment, offset: int) -> Slice:
         return read_slice(segment, offset, max_records=self._size.records, max_bytes=self._size.bytes)
 
+    def _is_as_shipped(self, source: Source, segment: Segment, offset: int) -> bool:
+        """Whether what lies before `offset` is what was shipped from there, rather than what followed after a cut."""
+        if segment.length() < offset:
+            return False
+        known = source.landmark
+        if known is not None and known.segment == segment.index:
+            return read_number(segment, known.start) == known.number
+        at = 0  # somebody else shipped it: all of it must be known
+        while at < offset:
+            found = self._read(segment, at)
+            if any(record.start < offset for record in source.new_among(found.records)):
+                return False
+            if found.end == at:
+                break
+            at = found.end
+        return True
+
     def _ship_cut(self, source: Source, segment: Segment) -> None:
-        """Ship a segment that somebody has cut, to where it was shipped already or before: from its first new record on.
+        """Ship a segment that somebody has cut, however long it is by now: from its first new record on.
 
         Whatever was appended since comes after all that is known, which is told by its number.
         """

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from turso_hooks.errors import EventError
 from turso_hooks.events import decode
 from turso_hooks.journal import Record, Segment
 from turso_hooks.store import Numbering, Position, Standing
+
+
+class Landmark(NamedTuple):
+    """A record that was shipped, by which a segment is known again: one that was cut, and has grown since, has another there."""
+
+    segment: int
+    start: int
+    number: int
 
 
 @dataclass
@@ -28,6 +37,8 @@ class Source:
     """How often in a row a batch of one and the same record had no answer."""
     halvings: int = 0
     """How often it was halved since, as small requests have an answer; 1 is the whole of it once more."""
+    landmark: Landmark | None = None
+    """The last record that was shipped here."""
     _last_session: str | None = None
     """The session of the last event that was shipped here."""
     _has_passed_damage: bool = False
@@ -65,6 +76,7 @@ class Source:
         """Note that `records` are in the database, the last event among them one of `session`."""
         assert standing.position is not None
         self.standing = standing
+        self.landmark = Landmark(standing.position.segment, records[-1].start, records[-1].number) if records else None
         self.moves = self.unanswered = self.halvings = 0
         self._last_session = session or self._last_session
         self._has_passed_damage = not records or standing.position.offset > records[-1].end
