@@ -31,7 +31,6 @@ from turso_hooks.events import (
     row_id_of,
 )
 from turso_hooks.store import Batch, Numbering, Position, Standing, prepare_schema, row_of, write_batch
-from turso_hooks.transcripts import claude_code
 from turso_hooks.transcripts.claude_code import Reader, State, SubAgent, child_session_id, last_prices, sub_agent_of, title_of
 
 START = datetime(2026, 1, 2, tzinfo=timezone.utc)
@@ -694,7 +693,7 @@ def test_of_several_titles_the_last_one_stands(last: str, tmp_path: Path) -> Non
 def test_a_title_is_the_beginning_of_what_was_asked_on_one_line() -> None:
     assert title_of(" a\n\tb ") == "a b"
     assert title_of(" \n ") is None
-    assert title_of("word " * 1000) == ("word " * 24)
+    assert title_of("word " * 1000) == ("word " * 24).rstrip()
 
 
 # What is not understood, and what is of no use
@@ -774,8 +773,8 @@ def test_a_line_that_comes_late_does_not_turn_back_the_clock() -> None:
 
 
 def test_what_is_remembered_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for limit in ("_MOST_SESSIONS", "_MOST_CALLS", "_MOST_PROMPTS", "_MOST_UNPRICED"):
-        monkeypatch.setattr(claude_code, limit, 3)
+    for limit in ("reader._MOST_SESSIONS", "line._MOST_CALLS", "line._MOST_PROMPTS", "session._MOST_UNPRICED"):
+        monkeypatch.setattr(f"turso_hooks.transcripts.claude_code.{limit}", 3)
     one, many = reader_of(), reader_of()
     for second in range(9):
         said = [prompt(second), answer(second, call(f"t{second}"), message_id=f"m{second}", stop="tool_use")]
@@ -789,7 +788,7 @@ def test_what_is_remembered_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_answer_of_a_session_that_is_forgotten_is_said_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claude_code, "_MOST_SESSIONS", 3)
+    monkeypatch.setattr("turso_hooks.transcripts.claude_code.reader._MOST_SESSIONS", 3)
     events = read(answer(0, text("lost?")), *[of_agent(prompt(second), f"a{second}") for second in range(1, 4)])
     assert only(ModelCallFinished, events).model_call_id == "m1"
 

@@ -16,7 +16,7 @@ from turso_hooks.store import Numbering, Position, Standing
 
 
 class Landmark(NamedTuple):
-    """A record that was shipped, by which a segment is known again: one that was cut, and has grown since, has another there."""
+    """A record that was shipped, by which a segment is known again: one that was cut and has grown has another there."""
 
     segment: int
     start: int
