@@ -1,26 +1,25 @@
 """One conversation with the SDK: its messages and what its hooks are told, to events.
 
 Called on the agent's thread, and never raises. It knows messages by the names of their classes and fields, so that this module
-needs no SDK. Transcripts of sub-agents are read on a thread of its own, which is gone when they are.
+needs no SDK.
 """
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from turso_hooks.adapters.claude_code.following import FileRead, Follower
+from turso_hooks.adapters.claude_agent_sdk.blocks import blocks
+from turso_hooks.adapters.claude_agent_sdk.model_calls import ModelCalls
+from turso_hooks.adapters.claude_agent_sdk.observed import observed
+from turso_hooks.adapters.claude_agent_sdk.transcripts import Transcripts
 from turso_hooks.errors import describe
 from turso_hooks.events import (
     Event,
     MessageAdded,
-    ModelCallFinished,
     NoteAdded,
     SessionEnded,
     SessionStarted,
@@ -41,8 +40,6 @@ from turso_hooks.transcripts.anthropic import (
     plain,
     price_of,
     text_of,
-    usage_of,
-    weight_of,
 )
 from turso_hooks.transcripts.claude_code import (
     AGENT_TYPE,
@@ -57,15 +54,6 @@ from turso_hooks.transcripts.claude_code_hooks import hook_events
 FAILED = "adapter_failed"
 """The reason that is counted when something in here went wrong."""
 
-_RANK = 2
-_BLOCKS = {
-    "TextBlock": "text",
-    "ThinkingBlock": "thinking",
-    "ToolUseBlock": "tool_use",
-    "ToolResultBlock": "tool_result",
-    "ServerToolUseBlock": "server_tool_use",
-    "ServerToolResultBlock": "server_tool_result",
-}
 _CANCELLED = frozenset({"CancelledError", "Cancelled", "KeyboardInterrupt", "GeneratorExit"})
 """What asyncio, trio, a person and a closed generator call being stopped."""
 
@@ -78,27 +66,6 @@ class _Answer:
     occurred_at: datetime
     parts: list[Any] = field(default_factory=list)
     lines: int = 0
-
-
-@dataclass
-class _Call:
-    """A model call that is running, by the stream's partial messages."""
-
-    call_id: str
-    model: str | None
-    began: float
-    usage: dict[str, Any]
-    first_token: float | None = None
-    finish_reason: str | None = None
-
-
-@dataclass
-class _Unpriced:
-    session_id: str
-    call_id: str
-    model: str
-    weight: float
-    occurred_at: datetime
 
 
 class Conversation:
@@ -128,13 +95,7 @@ class Conversation:
         self._is_over = False
         self._is_cancelled = False
         self._error: str | None = None
-        self._requested = time.perf_counter()
-        self._call: _Call | None = None
-        self._told: set[str] = set()
-        """Model calls of which the stream's partial messages have told."""
-        self._untold: dict[str, tuple[str, str | None, dict[str, Any], datetime]] = {}
-        """The others since the last result: session, model, what is known of their usage, time."""
-        self._unpriced: list[_Unpriced] = []
+        self._calls = ModelCalls()
         self._answers: dict[str, _Answer] = {}
         self._agents: dict[str, str] = {}
         """The sub-agent that a tool call has started."""
@@ -143,7 +104,7 @@ class Conversation:
         self._is_known = False
         self._running: dict[str, tuple[str, str | None]] = {}
         """Tool calls without a result: session and tool."""
-        self._transcripts = _Transcripts(emit)
+        self._transcripts = Transcripts(emit, self._failed)
 
     def shows(self, message: Any) -> bool:
         """Log a message of the stream; whether it is for the agent, or came only because it was asked for in here."""
@@ -166,10 +127,11 @@ class Conversation:
             for event in log(value):
                 self._emit(event)
         except Exception as error:  # noqa: BLE001  # the agent has nothing to do with its log
-            self._count(FAILED)
-            warn_once(
-                f"{FAILED}:{type(error).__name__}", "an event of the Claude Agent SDK was not logged: %s", describe(error)
-            )
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        self._count(FAILED)
+        warn_once(f"{FAILED}:{type(error).__name__}", "an event of the Claude Agent SDK was not logged: %s", describe(error))
 
     # What the hooks are told.
 
@@ -192,7 +154,7 @@ class Conversation:
         if self._has_title or self._resumed or not isinstance(prompt, str) or not self._session_id:
             return
         self._has_title = True
-        common = _common(self._session_id)
+        common = observed(self._session_id)
         yield SessionStarted(**common, agent_type=AGENT_TYPE, title=title_of(prompt))
 
     # What the stream says.
@@ -200,7 +162,7 @@ class Conversation:
     def _message(self, message: Any) -> Iterator[Event]:
         name = type(message).__name__
         if name == "StreamEvent":
-            yield from self._partial(mapping_of(message.event))
+            yield from self._calls.partial(self._name(None), mapping_of(message.event))
         elif name == "AssistantMessage":
             yield from self._assistant(message)
         elif name == "UserMessage":
@@ -214,7 +176,7 @@ class Conversation:
         if subtype == "init":
             yield from self._started(data)
         elif subtype == "status" and data.get("status") == "requesting":
-            self._requested = time.perf_counter()
+            self._calls.requested()
         elif (
             subtype == "task_started" and text_of(data.get("task_id")) and data.get("task_type", "local_agent") == "local_agent"
         ):
@@ -223,7 +185,7 @@ class Conversation:
             call_id = data["tool_use_id"]
             session_id, tool_name = self._running.get(call_id, (self._name(None), None))
             reason = text_of(data.get("message")) or text_of(data.get("decision_reason")) or "denied"
-            yield denied(_common(session_id), call_id, text_of(data.get("tool_name")) or tool_name, reason)
+            yield denied(observed(session_id), call_id, text_of(data.get("tool_name")) or tool_name, reason)
         elif subtype == "compact_boundary":
             yield self._note("compaction", dict(mapping_of(data.get("compact_metadata"))), text_of(data.get("uuid")))
 
@@ -233,7 +195,7 @@ class Conversation:
         self._is_over = False
         cli = text_of(data.get("claude_code_version")) or text_of(data.get("version"))
         yield SessionStarted(
-            **_common(self._name(None)),
+            **observed(self._name(None)),
             agent_type=AGENT_TYPE,
             model=text_of(data.get("model")),
             provider=PROVIDER,
@@ -252,7 +214,7 @@ class Conversation:
         }
         yield self._note("sdk_session", {key: value for key, value in known.items() if value})
         if self._prompt is not None and self._prompt_id is None:
-            yield MessageAdded(**_common(self._name(None)), role="user", content=self._prompt)
+            yield MessageAdded(**observed(self._name(None)), role="user", content=self._prompt)
 
     def _agent_started(self, data: Mapping[str, Any]) -> Iterator[Event]:
         call_id, agent_id = text_of(data.get("tool_use_id")), data["task_id"]
@@ -262,7 +224,7 @@ class Conversation:
         name = child_session_id(self._session_id or "", agent_id)
         main = self._session_id or ""
         yield SessionStarted(
-            **_common(name),
+            **observed(name),
             agent_type=text_of(data.get("subagent_type")) or AGENT_TYPE,
             provider=PROVIDER,
             parent_session_id=child_session_id(main, parent) if parent else main,
@@ -275,13 +237,13 @@ class Conversation:
     def _prompt_of_agent(self, name: str, content: Any) -> Iterator[Event]:
         if name not in self._prompts and self._prompt_id is not None:
             self._prompts[name] = content
-            yield MessageAdded(**_common(name), message_id=self._prompt_id, role="user", content=content)
+            yield MessageAdded(**observed(name), message_id=self._prompt_id, role="user", content=content)
 
     def _user(self, message: Any) -> Iterator[Event]:
         name = self._name(message.parent_tool_use_id)
-        blocks = _blocks(message.content)
-        rest = [block for block in blocks if not is_result(block)]
-        for block in blocks:
+        said = blocks(message.content)
+        rest = [block for block in said if not is_result(block)]
+        for block in said:
             if is_result(block):
                 yield from self._tool_result(name, block)
         if not rest:
@@ -294,7 +256,7 @@ class Conversation:
             self._is_cancelled = True
         uuid = text_of(message.uuid)
         if uuid:
-            yield MessageAdded(**_common(name), message_id=uuid, role="user", content=content)
+            yield MessageAdded(**observed(name), message_id=uuid, role="user", content=content)
 
     def _tool_result(self, name: str, block: Mapping[str, Any]) -> Iterator[Event]:
         call_id, content = block["tool_use_id"], block.get("content")
@@ -302,9 +264,9 @@ class Conversation:
         is_error = block.get("is_error") is True
         output = output_of(content)
         named: dict[str, Any] = {"tool_call_id": call_id, "tool_name": tool_name}
-        yield MessageAdded(**_common(name), **named, message_id=call_id, role="tool", content=output)
+        yield MessageAdded(**observed(name), **named, message_id=call_id, role="tool", content=output)
         yield ToolCallFinished(
-            **_common(name),
+            **observed(name),
             **named,
             status=("cancelled" if INTERRUPTED in error_of(content) else "error") if is_error else "completed",
             output=None if is_error else output,
@@ -321,12 +283,12 @@ class Conversation:
         if answer is None or answer.message_id != message_id:
             answer = self._answers[name] = _Answer(message_id, utc_now())
         answer.lines += 1
-        for block in _blocks(message.content):
+        for block in blocks(message.content):
             answer.parts.append(part_of(block))
             if is_call(block):
                 self._running[block["id"]] = (name, text_of(block.get("name")))
                 yield ToolCallStarted(
-                    **_common(name),
+                    **observed(name),
                     tool_call_id=block["id"],
                     tool_name=text_of(block.get("name")),
                     input=block.get("input"),
@@ -334,7 +296,7 @@ class Conversation:
                 )
         yield MessageAdded(
             # Of two versions of a message the later one counts, which is the one with more parts.
-            **_common(name, answer.occurred_at + timedelta(microseconds=answer.lines)),
+            **observed(name, answer.occurred_at + timedelta(microseconds=answer.lines)),
             message_id=message_id,
             role="assistant",
             content=plain(answer.parts),
@@ -345,81 +307,16 @@ class Conversation:
             self._error = " ".join(part.text for part in answer.parts if type(part).__name__ == "TextPart") or str(
                 message.error
             )
-        elif message_id not in self._told and (self._call is None or self._call.call_id != message_id):
-            self._untold[message_id] = (name, text_of(message.model), dict(mapping_of(message.usage)), answer.occurred_at)
-
-    # Model calls.
-
-    def _partial(self, event: Mapping[str, Any]) -> Iterator[Event]:
-        kind = event.get("type")
-        if kind == "message_start":
-            yield from self._call_over()
-            message = mapping_of(event.get("message"))
-            call_id = text_of(message.get("id"))
-            if call_id:
-                usage = dict(mapping_of(message.get("usage")))
-                self._call = _Call(call_id, text_of(message.get("model")), self._requested, usage)
-            return
-        call = self._call
-        if call is None:
-            return
-        if kind == "content_block_delta" and call.first_token is None:
-            call.first_token = time.perf_counter()
-        elif kind == "message_delta":
-            call.usage |= mapping_of(event.get("usage"))
-            call.finish_reason = text_of(mapping_of(event.get("delta")).get("stop_reason"))
-        elif kind == "message_stop":
-            yield from self._call_over()
-
-    def _call_over(self) -> Iterator[Event]:
-        call, self._call = self._call, None
-        if call is None:
-            return
-        self._told.add(call.call_id)
-        self._untold.pop(call.call_id, None)
-        if call.finish_reason is None:
-            call.usage.pop("output_tokens", None)  # what it was when the answer began
-        now = utc_now()
-        name = self._name(None)
-        self._unpriced.append(_Unpriced(name, call.call_id, call.model or "", weight_of(call.usage), now))
-        yield ModelCallFinished(
-            **_common(name, now),
-            model_call_id=call.call_id,
-            model=call.model,
-            provider=PROVIDER,
-            usage=usage_of(call.usage),
-            finish_reason=call.finish_reason,
-            duration_ms=(time.perf_counter() - call.began) * 1000,
-            time_to_first_token_ms=(call.first_token - call.began) * 1000 if call.first_token else None,
-        )
-
-    def _calls_untold(self, total: Mapping[str, Any]) -> Iterator[Event]:
-        """Calls of which only the beginning was told: what came out of them is known if it was one."""
-        of_this = [call for call in self._untold.values() if call[0] == self._session_id]
-        for call_id, (name, model, usage, occurred_at) in self._untold.items():
-            usage.pop("output_tokens", None)
-            if name == self._session_id and len(of_this) == 1 and "output_tokens" in total and not self._told:
-                usage["output_tokens"] = total["output_tokens"]
-                self._unpriced.append(_Unpriced(name, call_id, model or "", weight_of(usage), occurred_at))
-            common = _common(name, occurred_at)
-            yield ModelCallFinished(**common, model_call_id=call_id, model=model, provider=PROVIDER, usage=usage_of(usage))
-        self._untold.clear()
+        else:
+            self._calls.answered(name, message_id, text_of(message.model), mapping_of(message.usage), answer.occurred_at)
 
     # The end of a turn, and of all.
 
     def _result(self, message: Any) -> Iterator[Event]:
         self._session_id = self._session_id or text_of(message.session_id)
-        yield from self._call_over()
-        yield from self._calls_untold(mapping_of(message.usage))
-        self._told.clear()
         priced = {model: price_of(usage) for model, usage in mapping_of(message.model_usage).items()}
         prices = {model: price for model, price in priced.items() if price is not None}
-        for call in self._unpriced:
-            price = prices.get(call.model)
-            if price is not None:
-                common = _common(call.session_id, call.occurred_at)
-                yield ModelCallFinished(**common, model_call_id=call.call_id, cost_usd=price * call.weight)
-        self._unpriced.clear()
+        yield from self._calls.priced(self._name(None), mapping_of(message.usage), prices)
         if not message.is_error:
             self._error = None  # an earlier turn's
         elif not self._is_cancelled:
@@ -432,15 +329,16 @@ class Conversation:
         if self._is_over or self._session_id is None:
             return
         self._is_over = True
-        yield from self._call_over()
-        yield from self._calls_untold({})
+        yield from self._calls.over(self._name(None))
+        yield from self._calls.untold(self._name(None), {})
         is_cancelled = self._is_cancelled or (error is not None and type(error).__name__ in _CANCELLED)
         status = "cancelled" if is_cancelled else "error" if error is not None or self._error else "completed"
         for call_id, (name, tool_name) in self._running.items():
-            yield ToolCallFinished(**_common(name), tool_call_id=call_id, tool_name=tool_name, status="cancelled")
+            yield ToolCallFinished(**observed(name), tool_call_id=call_id, tool_name=tool_name, status="cancelled")
         self._running.clear()
         message = self._error or (describe(error) if error is not None else None)
-        yield SessionEnded(**_common(self._name(None)), status=status, error_message=None if status == "completed" else message)
+        ended = observed(self._name(None))
+        yield SessionEnded(**ended, status=status, error_message=None if status == "completed" else message)
         self._transcripts.read()
 
     def _name(self, parent_tool_use_id: str | None) -> str:
@@ -453,50 +351,8 @@ class Conversation:
     def _note(self, name: str, payload: Any, source: str | None = None) -> NoteAdded:
         session_id = self._name(None)
         row = row_id(session_id, NoteAdded.row_kind, source) if source else None
-        return NoteAdded(**_common(session_id), row_id=row, name=name, payload=payload)
-
-
-class _Transcripts:
-    """The transcripts of sub-agents, read on a thread that is waited for at the interpreter's exit."""
-
-    def __init__(self, emit: Callable[[Event], object]) -> None:
-        self._files: dict[str, FileRead] = {}
-        self._follower = Follower(emit, self._files)
-        self._paths: dict[Path, None] = {}
-        self._prices: dict[str, float] = {}
-        self._lock = threading.Lock()
-
-    def follow(self, path: Path) -> None:
-        self._paths[path] = None
-        self.read()
-
-    def read(self, prices: Mapping[str, float] = MappingProxyType({})) -> None:
-        self._prices.update(prices)
-        if self._paths:
-            threading.Thread(target=self._read, args=(list(self._paths),), name="turso-hooks-transcripts").start()
-
-    def _read(self, paths: list[Path]) -> None:
-        with self._lock:
-            for path in paths:
-                self._follower.read_one(path, self._prices)
-
-
-def _common(session_id: str, occurred_at: datetime | None = None) -> dict[str, Any]:
-    return {"session_id": session_id, "occurred_at": occurred_at or utc_now(), "source_rank": _RANK}
+        return NoteAdded(**observed(session_id), row_id=row, name=name, payload=payload)
 
 
 def _is_request(message: Any) -> bool:
     return message.subtype == "status" and mapping_of(message.data).get("status") == "requesting"
-
-
-def _blocks(content: Any) -> list[dict[str, Any]]:
-    """Content blocks as the API has them."""
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}]
-    return [_block(block) for block in content or ()]
-
-
-def _block(block: Any) -> dict[str, Any]:
-    kind = type(block).__name__
-    said = asdict(block) if is_dataclass(block) and not isinstance(block, type) else {"value": block}
-    return {"type": _BLOCKS.get(kind, kind), **said}
