@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -154,10 +155,16 @@ def watch_command() -> None:
 def watch_claude_code_command(paths: tuple[Path, ...], every_s: float, database_url: str | None) -> None:
     """Follow the transcripts of Claude Code as they grow, for those who want no hooks.
 
-    PATH is as for `import claude-code`. What is there already is imported first. Ctrl-C ends it.
+    PATH is as for `import claude-code`. What is there already is imported first. Ctrl-C or SIGTERM ends it, with 0.
     """
-    settings = settings_for(database_url)
-    given = _given(paths)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's way of saying what Ctrl-C says
+    try:
+        _watch(settings_for(database_url), _given(paths), every_s)
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+
+
+def _watch(settings: Settings, given: tuple[Path, ...], every_s: float) -> None:
     with Importer(settings) as importer:
         progress = progress_in(settings)
         follower = Follower(importer.emit, progress.files)
