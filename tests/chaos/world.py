@@ -49,6 +49,8 @@ class World:
         self.diaries = folder / "diaries"
         self.damaged: set[str] = set()
         """Names of events in what was damaged: they may be missing."""
+        self.damages_counts = False
+        """There were counts in what was damaged."""
         self.old_databases: list[Path] = []
         self.newer: list[Path] = []
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
@@ -274,8 +276,10 @@ class World:
                 for found in slices_of(look.segment):
                     touched = (record for record in found.records if record.start < end and record.end > begin)
                     for record in touched:
-                        with contextlib.suppress(EventError):
+                        try:
                             self.damaged.add(name_of(record.payload))
+                        except EventError:
+                            self.damages_counts = True
 
     def _flip_a_byte(self, incident: Incident) -> None:
         for path, at in self._files(incident, of_the_dead=True):
