@@ -426,6 +426,27 @@ def test_an_import_that_is_stopped_while_its_processes_begin_says_so(machine: Ma
     assert (process.returncode, output, problem.strip()) == (1, "", "turso-hooks: stopped")
 
 
+@pytest.mark.slow
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor is one process")
+def test_an_import_whose_database_takes_nothing_can_be_stopped(machine: Machine, many: Path) -> None:
+    assert machine.run("migrate").returncode == 0
+    with (
+        closing(sqlite3.connect(machine.database, isolation_level=None)) as other,
+        machine.start("import", "claude-code", str(many)) as process,
+    ):
+        until(lambda: (readers(process.pid) and has_begun(process.pid)) or process.poll() is not None)
+        other.execute("BEGIN EXCLUSIVE")
+        began = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        output, problem = process.communicate(timeout=60)
+        assert time.monotonic() - began < 30
+    stopped, *others = problem.strip().splitlines()
+    assert (process.returncode, output, stopped) == (1, "", "turso-hooks: stopped")
+    assert [line for line in others if "records wait in the journal" not in line] == []
+    assert imported(machine, str(many))["files"] > 0
+    assert machine.counted()["sessions"] > 0
+
+
 # watch
 
 

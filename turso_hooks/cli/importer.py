@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import click
 from typing_extensions import Self
@@ -21,18 +21,21 @@ FLUSH_EVERY = 20_000
 _LOST = frozenset({"journal_full", "journal_unwritable", "journal_torn", "unencodable", "dead_letter", "redactor_failed"})
 """Counts that mean that something is not in the database that should be."""
 
-_SHIP_TIMEOUT_S = 600.0
+_LOOK_EVERY_S, _LOOKS = 3.0, 200
+"""An import waits ten minutes for the database. Each look is an attempt to write, whatever backoff says: so they are few."""
 
 
 class Importer:
     """One import, from its beginning to its end as a context. Raises `DatabaseError` if there is no usable database."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, is_stopped: Callable[[], bool] = lambda: False) -> None:
         prepared(settings)
         self.database = shown_url(settings)
         self.counts: dict[str, int] = {}
         """What was not kept, or not as it was, as of the last `ship`."""
         self._settings = settings
+        self._is_stopped = is_stopped
+        """Asked while the database is waited for, so that nobody waits who need not."""
         self._recorder = Recorder(settings)
         self._manager = build_plugin_manager(self._recorder)
         self._emitted = 0
@@ -54,7 +57,10 @@ class Importer:
 
     def ship(self) -> None:
         """Wait until all of it is in the database. Raises `DatabaseError`; what is not there waits in the journal."""
-        shipped = self._recorder.flush(_SHIP_TIMEOUT_S)
+        for _ in range(_LOOKS):  # not until a time, for a flush that is hopeless returns at once
+            shipped = self._recorder.flush(_LOOK_EVERY_S)
+            if shipped.is_complete or self._is_stopped():
+                break
         self._emitted = 0
         self.counts = {**shipped.counts, **({"dead_letter": shipped.dead_letters} if shipped.dead_letters else {})}
         if not shipped.is_complete:

@@ -186,6 +186,13 @@ def test_a_file_that_is_shorter_but_begins_the_same_is_read_from_its_beginning(d
     assert words(disk.events()) == ["x" * 600, "hi"]
 
 
+def test_a_longer_file_that_begins_the_same_is_read_from_its_beginning(disk: Disk) -> None:
+    disk.write(prompt(1, "x" * 600), answer(2))
+    disk.read()
+    disk.write(prompt(1, "x" * 600), prompt(2, "other"), answer(3))
+    assert words(disk.events()) == ["x" * 600, "other", "hi"]
+
+
 def test_a_file_that_was_emptied_is_read_when_it_has_something_again(disk: Disk) -> None:
     disk.write(prompt(1))
     disk.read()
@@ -195,7 +202,7 @@ def test_a_file_that_was_emptied_is_read_when_it_has_something_again(disk: Disk)
     assert words(disk.events()) == ["hello"]
 
 
-def test_a_file_that_grew_beyond_its_head_is_still_the_same(disk: Disk) -> None:
+def test_a_file_that_grew_is_still_the_same(disk: Disk) -> None:
     disk.write(prompt(1)[:10])
     assert disk.events() == []
     disk.append(prompt(1)[10:], prompt(2, "x" * 2000))

@@ -32,7 +32,9 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 OVER_AFTER_S = 24 * 3600.0
 """To a file that has not changed for so long nothing will come any more, unless its session is resumed."""
 
-_HEAD_BYTES = 512
+_MARK_BYTES = 512
+"""Lines of the same session differ in these: they hold ids and a time."""
+
 _TAIL_BYTES = 16 * 1024
 """Where Claude Code has written what a session has cost, if it ended."""
 
@@ -46,9 +48,8 @@ class FileRead(msgspec.Struct, kw_only=True, omit_defaults=True):
     modified_ns: int = 0
     meta_ns: int = 0
     offset: int = 0
-    head: int = 0
-    """A checksum of its first bytes, as many as there were up to `_HEAD_BYTES`."""
-    head_bytes: int = 0
+    mark: int = 0
+    """A checksum of the last bytes before `offset`, by which it is seen whether that is still the same file."""
     is_over: bool = False
     state: State = msgspec.field(default_factory=State)
 
@@ -156,8 +157,7 @@ class Follower:
         prices: Mapping[str, float],
     ) -> int:
         now = os.fstat(fd)
-        head = os.pread(fd, _HEAD_BYTES, 0)
-        if known is None or not 0 <= known.offset <= now.st_size or zlib.crc32(head[: known.head_bytes]) != known.head:
+        if known is None or not 0 <= known.offset <= now.st_size or _mark(fd, known.offset) != known.mark:
             known = FileRead()
         is_old = time.time() - now.st_mtime > OVER_AFTER_S
         reader = Reader(_session_of(path), _time(now.st_mtime), agent=_agent(path, meta), state=known.state)
@@ -174,7 +174,7 @@ class Follower:
         is_over = is_old or _is_finished(meta)
         self._say(reader.finish() if is_over else reader.flush())
         known.size, known.modified_ns, known.meta_ns = now.st_size, now.st_mtime_ns, _modified_ns(meta)
-        known.head, known.head_bytes, known.is_over = zlib.crc32(head), len(head), is_over
+        known.mark, known.is_over = _mark(fd, known.offset), is_over
         self._files[str(path)] = known
         self._count(reader, lines)
         return lines
@@ -252,6 +252,11 @@ def _lines(fd: int, offset: int, *, takes_rest: bool) -> Iterator[tuple[bytes, i
                 if not line and not takes_rest:
                     return
                 yield b"", offset
+
+
+def _mark(fd: int, offset: int) -> int:
+    begin = max(offset - _MARK_BYTES, 0)
+    return zlib.crc32(os.pread(fd, offset - begin, begin))
 
 
 def _prices_at_the_end(fd: int, size: int) -> dict[str, float]:

@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from turso_hooks.adapters.claude_code.following import FileRead, Follower, Found, Progress, sub_agents
@@ -74,7 +75,9 @@ def imported(settings: Settings, batches: list[Batch], advance: Callable[[int], 
                 yield _read(importer, batch)
                 advance(batch.size_bytes)
         return
-    with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (settings,)) as pool:
+    spawning = get_context("spawn")
+    ending, end = spawning.Pipe(duplex=False)  # an event would be a file that is gone for who begins late
+    with ending, end, ProcessPoolExecutor(processes, spawning, _begin, (settings, ending)) as pool:
         try:
             with _unheard(signal.SIGINT):  # until they ignore it
                 results = pool.map(_read_here, batches)
@@ -84,6 +87,7 @@ def imported(settings: Settings, batches: list[Batch], advance: Callable[[int], 
         except BrokenProcessPool as error:
             raise TranscriptError("a process that read transcripts was killed; import again to go on") from error
         except BaseException:
+            end.close()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -102,9 +106,9 @@ _importers: list[Importer] = []
 """That of a process that was started to read."""
 
 
-def _begin(settings: Settings) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this: what was begun is finished
-    _importers.append(Importer(settings))
+def _begin(settings: Settings, ending: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this, and says so
+    _importers.append(Importer(settings, ending.poll))
 
 
 def _read_here(batch: Batch) -> Imported:
