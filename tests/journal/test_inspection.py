@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from turso_hooks.journal import JournalFolder, Writer, append_to_inbox, look_into, slices_of
+from turso_hooks.journal import JournalFolder, Writer, look_into, slices_of
 
 
 @pytest.fixture
@@ -54,13 +54,6 @@ def test_looking_takes_nothing_from_whoever_adopts(folder: JournalFolder, make: 
     assert list(looks) == []
     assert seen(folder) == [(1, True, [b"left"])]
     adopted[0].close()
-
-
-def test_an_inbox_is_looked_into_and_stays_one(folder: JournalFolder) -> None:
-    append_to_inbox(folder, b"a", max_bytes=10**6)
-    assert seen(folder) == [(0, False, [b"a"])]
-    append_to_inbox(folder, b"b", max_bytes=10**6)
-    assert seen(folder) == [(0, False, [b"a", b"b"])]
 
 
 def test_more_records_than_are_read_at_once_are_all_seen(folder: JournalFolder, make: Callable[..., Writer]) -> None:

@@ -15,7 +15,7 @@ from types import FrameType
 import pytest
 
 from turso_hooks.errors import JournalFull, JournalTorn, JournalUnwritable
-from turso_hooks.journal import JournalFolder, Segment, Writer, append_to_inbox, read_slice, slices_of
+from turso_hooks.journal import JournalFolder, Segment, Writer, read_slice, slices_of
 from turso_hooks.journal import folder as journal_folder
 from turso_hooks.journal import writer as journal_writer
 
@@ -274,41 +274,6 @@ def test_a_backlog_takes_no_more_descriptors_of_the_host_than_a_few(folder: Jour
     read = [r for segment in writer.segments() for found in slices_of(segment) for r in found.records]
     assert [record.number for record in read] == list(range(3000))
     writer.close()
-
-
-def test_a_damaged_inbox_is_closed_and_no_number_is_given_twice(folder: JournalFolder) -> None:
-    for n in range(3):
-        append_to_inbox(folder, b"%d" % n, max_bytes=10**9)
-    (inbox,) = folder.path.glob("*.inbox")
-    broken = bytearray(inbox.read_bytes())
-    broken[30] ^= 1
-    inbox.write_bytes(broken)
-    append_to_inbox(folder, b"3", max_bytes=10**9)
-    numbers = [
-        (segment.writer_id, record.number)
-        for segment in folder.adopt()
-        for found in slices_of(segment)
-        for record in found.records
-    ]
-    assert len(numbers) == len(set(numbers)) == 3
-
-
-def test_processes_that_live_for_one_record_share_an_inbox(folder: JournalFolder) -> None:
-    children = []
-    for n in range(20):
-        child = os.fork()
-        if child == 0:
-            append_to_inbox(folder, b"%d" % n, max_bytes=10**9)
-            os._exit(0)
-        children.append(child)
-    for child in children:
-        os.waitpid(child, 0)
-    adopted = folder.adopt()
-    assert sorted(payloads(adopted)) == sorted(b"%d" % n for n in range(20))
-    for segment in adopted:
-        records = read_slice(segment, 0, max_records=100).records
-        assert [record.number for record in records] == list(range(len(records)))
-        segment.close()
 
 
 def test_files_of_another_version_are_left_alone(folder: JournalFolder) -> None:

@@ -28,7 +28,6 @@ class SegmentInfo:
     path: Path
     writer_id: str
     number: int
-    is_inbox: bool
     is_held: bool
     """Its writer has it, or a shipper."""
     size_bytes: int
@@ -72,7 +71,7 @@ def _segments(folder: JournalFolder) -> Iterator[SegmentInfo]:
             records += len(found.records)
             damages += found.damages
         file, size_bytes = look.file, look.segment.size
-        yield SegmentInfo(file.path, file.writer_id, file.index, file.is_inbox, look.is_held, size_bytes, records, damages)
+        yield SegmentInfo(file.path, file.writer_id, file.index, look.is_held, size_bytes, records, damages)
 
 
 @click.command("records", short_help="Print the records in the journal as JSON Lines.")

@@ -2,15 +2,14 @@
 
 One folder a database, one writer a process, a writer's records in segments. The bytes of a record are none of its business.
 
-`framing` owns the format of a record, `folder` names, rights and locks of the files, `writer` appending, `inbox` appending by
-processes that live for one record, `reading` getting records back, `inspection` looking without taking.
+`framing` owns the format of a record, `folder` names, rights and locks of the files, `writer` appending, `reading` getting
+records back, `inspection` looking without taking.
 """
 
 from __future__ import annotations
 
 from turso_hooks.journal.folder import JournalFolder, Segment
 from turso_hooks.journal.framing import Record
-from turso_hooks.journal.inbox import append_to_inbox
 from turso_hooks.journal.inspection import Look, look_into, slices_of
 from turso_hooks.journal.reading import SLICE_BYTES, Slice, read_number, read_slice
 from turso_hooks.journal.writer import Writer
@@ -23,7 +22,6 @@ __all__ = [
     "Segment",
     "Slice",
     "Writer",
-    "append_to_inbox",
     "look_into",
     "read_number",
     "read_slice",

@@ -3,7 +3,6 @@
     {state folder}/journals/{hash of the database}/       mode 0700
         target                                            the database's URL without secrets, for people
         {writer id}.{number of the segment}.v1.segment    mode 0600
-        {writer id}.v1.inbox                              mode 0600
 
 A segment belongs to whoever holds its `flock`: its writer while that lives, and then whichever shipper takes it. The lock
 goes with the last descriptor of its open file, so a forked child must close the ones it inherits and never unlock them. A
@@ -31,8 +30,7 @@ from turso_hooks.errors import JournalUnwritable
 from turso_hooks.journal.framing import salt_of
 
 _SEGMENT_NAME = re.compile(r"(?P<writer>[0-9a-f]{32})\.(?P<index>\d{8})\.v1\.segment")
-_INBOX_NAME = re.compile(r"(?P<writer>[0-9a-f]{32})\.v1\.inbox")
-_FOREIGN_NAME = re.compile(r"[0-9a-f]{32}\.(\d{8}\.)?v\d+\.(segment|inbox)")
+_FOREIGN_NAME = re.compile(r"[0-9a-f]{32}\.(\d{8}\.)?v\d+\.[a-z]+")
 _UNFINISHED_S = 60.0
 """Creating a file takes microseconds; one that is still unfinished after a minute belongs to a process that died at it."""
 
@@ -51,7 +49,6 @@ class JournalFile:
     path: Path
     writer_id: str
     index: int
-    is_inbox: bool
 
 
 _open_segments: set[Segment] = set()
@@ -198,35 +195,13 @@ class JournalFolder:
         with _opening(self.path):
             return Segment(path, writer_id, index, self._create_locked(path), is_final=False)
 
-    def create_inbox(self, writer_id: str) -> Segment:
-        """A new, empty, locked inbox."""
-        path = self.path / f"{writer_id}.v1.inbox"
-        with _opening(self.path):
-            return Segment(path, writer_id, 0, self._create_locked(path), is_final=False)
-
-    def open_inbox(self) -> Segment | None:
-        """An inbox that is there, locked; waits for whoever holds it, which is never longer than an append takes."""
-        for path, match in self._matching(_INBOX_NAME):
-            segment = _open_locked(path, match["writer"], 0, wait=True)
-            if segment is not None:
-                return segment
-        return None
-
-    def seal_inbox(self, inbox: Segment) -> None:
-        """Make a locked inbox a segment without a writer, and let go of it: the next shipper adopts it."""
-        with suppress(FileNotFoundError):
-            inbox.path.rename(self.path / f"{inbox.writer_id}.{0:08d}.v1.segment")
-        inbox.close()
-
     def adopt(self, *, without: Collection[str] = (), limit: int = 64) -> list[Segment]:
         """Take up to `limit` segments whose writer is gone, oldest writer first, except those of the writers `without`.
 
         Of one writer they are taken in order, and none after one that someone else holds: a writer's records are shipped in
-        order, by one shipper at a time. Inboxes that nobody is appending to are sealed and taken as well. What cannot be opened
-        is noted in `unreadable`, and the rest goes on.
+        order, by one shipper at a time. What cannot be opened is noted in `unreadable`, and the rest goes on.
         """
         self._sweep()
-        self._seal_inboxes()
         adopted: list[Segment] = []
         held = set(without)
         for path, match in self._matching(_SEGMENT_NAME):
@@ -235,7 +210,7 @@ class JournalFolder:
             if len(adopted) >= limit:
                 break
             try:
-                segment = _open_locked(path, match["writer"], int(match["index"]), wait=False)
+                segment = _open_locked(path, match["writer"], int(match["index"]))
             except JournalUnwritable:
                 self.unreadable.add(path)
                 segment = None
@@ -255,10 +230,8 @@ class JournalFolder:
         return total
 
     def files(self) -> list[JournalFile]:
-        """The segments, each writer's in order and the oldest writer first, then the inboxes."""
-        segments = [JournalFile(path, m["writer"], int(m["index"]), False) for path, m in self._matching(_SEGMENT_NAME)]
-        inboxes = [JournalFile(path, m["writer"], 0, True) for path, m in self._matching(_INBOX_NAME)]
-        return segments + inboxes
+        """The segments, each writer's in order and the oldest writer first."""
+        return [JournalFile(path, m["writer"], int(m["index"])) for path, m in self._matching(_SEGMENT_NAME)]
 
     def waiting(self) -> list[tuple[Path, int]]:
         """The files with records and their sizes, whoever owns them."""
@@ -290,16 +263,6 @@ class JournalFolder:
                 if time.time() - path.stat().st_mtime > _UNFINISHED_S:
                     path.unlink()
 
-    def _seal_inboxes(self) -> None:
-        for path, match in self._matching(_INBOX_NAME):
-            try:
-                inbox = _open_locked(path, match["writer"], 0, wait=False)
-            except JournalUnwritable:
-                self.unreadable.add(path)
-                continue
-            if inbox is not None:
-                self.seal_inbox(inbox)
-
     def _create_locked(self, path: Path) -> int:
         beginning = path.with_name(f".{path.name}.new")
         try:
@@ -316,7 +279,7 @@ class JournalFolder:
         return fd
 
 
-def _open_locked(path: Path, writer_id: str, index: int, *, wait: bool) -> Segment | None:
+def _open_locked(path: Path, writer_id: str, index: int) -> Segment | None:
     """The file at `path` if its lock can be had, and if it still is that file once it is."""
     try:
         with _opening(path.parent):
@@ -327,7 +290,7 @@ def _open_locked(path: Path, writer_id: str, index: int, *, wait: bool) -> Segme
     except OSError as error:
         raise JournalUnwritable(f"cannot open {path}: {error.strerror or error}") from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         segment.close()
         if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:

@@ -39,7 +39,7 @@ def look_into(folder: JournalFolder) -> Iterator[Look]:
             folder.unreadable.add(file.path)
             continue
         is_held = _is_held(fd)
-        segment = Segment(file.path, file.writer_id, file.index, fd, is_final=not is_held and not file.is_inbox)
+        segment = Segment(file.path, file.writer_id, file.index, fd, is_final=not is_held)
         segment.size = segment.length()
         try:
             yield Look(file, segment, is_held)
