@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -23,6 +24,10 @@ from turso_hooks.shipping.counts import forget_warnings
 slow = [hypothesis.HealthCheck.too_slow]
 hypothesis.settings.register_profile("here", deadline=None, print_blob=True, suppress_health_check=slow)
 hypothesis.settings.load_profile("here")
+
+# A shell makes what it runs in the background ignore Ctrl-C, and whatever that starts: here it is what is tried.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["serving.fixtures"]  # real servers, and a network that fails on request
 

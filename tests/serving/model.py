@@ -116,11 +116,15 @@ class ModelServer:
             kind = "overloaded_error" if answer.status == 529 else "invalid_request_error"
             error = {"type": "error", "error": {"type": kind, "message": "as the script says"}}
             return web.json_response(error, status=answer.status, headers={"request-id": f"req_{n:04}"})
-        turns = self.scripts.get(name, [[text("A title")]])
+        turns = self.scripts.get(name, []) if name else [[text("A title")]]
+        if turn >= len(turns):
+            answer.status = 400
+            problem = {"type": "invalid_request_error", "message": f"the script {name!r} has {len(turns)} turns"}
+            return web.json_response({"type": "error", "error": problem}, status=400)
         answer.message_id = f"msg_{n:04}"
         answer.blocks = [
             {**block, "id": f"toolu_{n:04}_{index}"} if block["type"] == "tool_use" else block
-            for index, block in enumerate(turns[min(turn, len(turns) - 1)])
+            for index, block in enumerate(turns[turn])
         ]
         answer.usage = {
             "input_tokens": 10 + n,
