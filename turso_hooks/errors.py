@@ -15,6 +15,8 @@
     │   ├── RowRefused            this row, in this form, will never be taken
     │   ├── RequestTooLarge       so much is not taken at once; less may be
     │   └── PositionMoved         another shipper has been here, or a newer schema is: nothing was changed
+    ├── AgentServerError          a server that runs agents refuses, or says what cannot be understood
+    │   └── AgentServerUnreachable    at this moment: trying again is right
     ├── TranscriptError           a foreign transcript, or one conversation of it, cannot be read
     └── SessionNotFound           no session, or more than one, has that id
 
@@ -129,6 +131,31 @@ class RequestTooLarge(DatabaseError):
 
 class PositionMoved(DatabaseError):
     """Someone else has shipped, or changed the schema, since the position was read; the batch changed nothing."""
+
+
+class AgentServerError(TursoHooksError):
+    """A server that runs agents cannot be read.
+
+    Attributes:
+        target: the server's address, without any secret.
+        problem: what went wrong.
+        remedy: what to do next; empty if nothing is known to help.
+    """
+
+    def __init__(self, target: str, problem: str, remedy: str = "") -> None:
+        self.target = target
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(target, problem, remedy)
+
+    def __str__(self) -> str:
+        """One sentence: target, problem; then the remedy."""
+        sentence = f"cannot read {self.target}: {self.problem}"
+        return f"{sentence}; {self.remedy}" if self.remedy else sentence
+
+
+class AgentServerUnreachable(AgentServerError):
+    """The server cannot be reached at the moment, or is too busy; it may be later."""
 
 
 class TranscriptError(TursoHooksError):

@@ -107,7 +107,8 @@ class ModelServer:
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
-        name, turn = _place(asked["messages"])
+        # Who has no tools does not act: it is asked for a title, or for a summary.
+        name, turn = _place(asked["messages"]) if asked.get("tools") else ("", 0)
         answer = Answered(name, asked)
         self.answered.append(answer)
         n = len(self.answered)

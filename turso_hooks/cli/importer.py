@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import click
 from typing_extensions import Self
@@ -11,9 +12,12 @@ from turso_hooks.cli.options import prepared, shown_url
 from turso_hooks.cli.text import plural
 from turso_hooks.errors import DatabaseError
 from turso_hooks.events import Event
+from turso_hooks.journal import JournalFolder
 from turso_hooks.manager import build_plugin_manager
 from turso_hooks.plugin import Recorder
 from turso_hooks.settings import Settings
+from turso_hooks.store import open_store, prepare_schema, target_of
+from turso_hooks.store.schema import born_at
 
 FLUSH_EVERY = 20_000
 """Events after which an import waits for the database, so that the journal does not grow with the file."""
@@ -90,3 +94,20 @@ def say_lost(counts: Mapping[str, int]) -> int:
         text = f"turso-hooks: {plural(lost, 'event')} could not be kept, see the counts; mend that and import again"
         click.echo(text, err=True)
     return lost
+
+
+def identity_of(settings: Settings) -> tuple[str, bool]:
+    """What tells the database from one that was there before, and whether nothing is in it. Raises `DatabaseError`.
+
+    One that was deleted and made anew within a second has the same identity, and nothing in it.
+    """
+    with open_store(settings) as database:
+        prepare_schema(database)
+        is_empty = not database.look("SELECT 1 FROM sessions LIMIT 1", operation="look for sessions").rows
+        return f"{target_of(settings).name} {born_at(database)}", is_empty
+
+
+def progress_file(settings: Settings, folder: str) -> Path:
+    """Where is kept how far a source has been read into the database."""
+    name = JournalFolder(settings.state_folder, target_of(settings).name).path.name
+    return settings.state_folder / folder / f"{name}.progress"

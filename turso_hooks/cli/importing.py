@@ -13,6 +13,7 @@ import click
 
 from turso_hooks.cli.claude_code import import_claude_code_command
 from turso_hooks.cli.importer import Importer, say_counts, say_lost
+from turso_hooks.cli.opencode import import_opencode_command
 from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
 from turso_hooks.cli.text import one_line, plural, visible
 from turso_hooks.errors import TranscriptError
@@ -39,6 +40,7 @@ def import_command() -> None:
 
 
 import_command.add_command(import_claude_code_command)
+import_command.add_command(import_opencode_command)
 
 
 @import_command.command("openai-chat")

@@ -29,7 +29,7 @@ _COMMANDS = {
     "sessions": ("sessions", "List conversations, newest first."),
     "status": ("status", "Show what waits, what was shipped, and what was not kept."),
     "verify": ("verify", "Add up whether every recorded event is accounted for."),
-    "watch": ("claude_code", "Follow what other programs write down of their agents."),
+    "watch": ("watching", "Follow what other programs do with their agents."),
 }
 """Command to module and summary: a module is imported only when its command is called."""
 

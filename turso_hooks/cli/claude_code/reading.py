@@ -17,14 +17,11 @@ import click
 from turso_hooks.adapters.claude_code.following import Follower, Found, Progress, projects_folder, sessions_in, sub_agents
 from turso_hooks.adapters.claude_code.inbox import FOLDER
 from turso_hooks.cli.claude_code.batches import batches, imported
-from turso_hooks.cli.importer import Importer, is_losing, say_counts, say_lost
+from turso_hooks.cli.importer import Importer, identity_of, is_losing, progress_file, say_counts, say_lost
 from turso_hooks.cli.options import database_option, json_option, print_json, settings_for, shown_url
 from turso_hooks.cli.text import one_line, plural, visible
 from turso_hooks.errors import DatabaseError, TranscriptError
-from turso_hooks.journal import JournalFolder
 from turso_hooks.settings import Settings
-from turso_hooks.store import open_store, prepare_schema, target_of
-from turso_hooks.store.schema import born_at
 
 _SAVE_EVERY_S = 5.0
 
@@ -117,14 +114,9 @@ def import_claude_code(settings: Settings, paths: tuple[Path, ...]) -> ClaudeCod
 
 def progress_in(settings: Settings) -> Progress:
     """How far the transcripts are in the database of the settings. Raises `DatabaseError`."""
-    target = target_of(settings)
-    with open_store(settings) as database:
-        prepare_schema(database)
-        identity = f"{target.name} {born_at(database)}"
-        is_empty = not database.look("SELECT 1 FROM sessions LIMIT 1", operation="look for sessions").rows
-    name = JournalFolder(settings.state_folder, target.name).path.name
-    progress = Progress(settings.state_folder / FOLDER / f"{name}.progress", identity)
-    if is_empty:  # it was deleted and made anew within the second that tells databases apart
+    identity, is_empty = identity_of(settings)
+    progress = Progress(progress_file(settings, FOLDER), identity)
+    if is_empty:
         progress.files.clear()
     return progress
 
@@ -141,12 +133,7 @@ def _progress_bar(sessions: list[Path]) -> Iterator[Callable[[int], object]]:
         yield bar.update
 
 
-@click.group("watch")
-def watch_command() -> None:
-    """Follow what other programs write down of their agents, until stopped."""
-
-
-@watch_command.command("claude-code")
+@click.command("claude-code")
 @_paths_argument
 @click.option(
     "--every", "every_s", type=click.FloatRange(0.05, 3600), default=1.0, metavar="SECONDS", help="How often to look."

@@ -1,0 +1,64 @@
+"""OpenCode, logged: whatever happens on one of its servers, whoever talks to it.
+
+    from turso_hooks.adapters.opencode import watch
+
+    async with watch("http://127.0.0.1:4096"):
+        ...
+
+Everything goes to the hooks of this process's plugin manager (`get_plugin_manager()`), on asyncio and on trio. What was on the
+server before is logged too, and what happens while the connection is down is read when it is back: it becomes the same rows.
+Needs the extra `opencode`; made for version 1.18 of OpenCode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import anyio
+
+from turso_hooks.adapters.opencode.server import USERNAME, OpenCodeServer
+from turso_hooks.adapters.opencode.watching import Watcher
+from turso_hooks.errors import AgentServerError
+from turso_hooks.manager import get_plugin_manager
+from turso_hooks.plugin import recorder
+from turso_hooks.shipping import warn_once
+
+__all__ = ["OpenCodeServer", "Watcher", "watch"]
+
+
+@asynccontextmanager
+async def watch(
+    base_url: str, *, username: str = USERNAME, password: str | None = None, since: datetime | None = None
+) -> AsyncIterator[Watcher]:
+    """Log what happens on the server at `base_url`, as long as this context lasts.
+
+    `password` is what the server was started with as `OPENCODE_SERVER_PASSWORD`. Of sessions that are there already those are
+    read that changed since `since`; all of them, if it is None.
+
+    A server that cannot be reached is tried again, at longer and longer intervals up to ten seconds; one that refuses the
+    password is not. Both are logged once, and nothing is raised into the body: it does not depend on its log. To wait until
+    what was there is logged: `await watcher.caught_up.wait()`. Raises `AgentServerError` if `base_url` is none.
+    """
+    async with OpenCodeServer(base_url, username=username, password=password) as server:
+        watcher = Watcher(server, get_plugin_manager().emit, recorder.count, since=since, tell=_tell)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_run, watcher)
+            try:
+                yield watcher
+            finally:
+                group.cancel_scope.cancel()
+                watcher.finish()
+
+
+async def _run(watcher: Watcher) -> None:
+    try:
+        await watcher.run()
+    except AgentServerError as error:
+        _tell(str(error))
+
+
+def _tell(trouble: str | None) -> None:
+    if trouble is not None:
+        warn_once(f"opencode:{trouble}", "OpenCode is not logged until that is mended: %s", trouble)

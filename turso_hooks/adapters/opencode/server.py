@@ -1,0 +1,162 @@
+"""What is asked of an OpenCode server, over HTTP: sessions, messages, what is under way, and its stream of events.
+
+The API is described at `/doc` of a server; this is that of version 1.18.33. Works on asyncio and trio. Everything here only
+reads, and asks once: whether to ask again is for who called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+from turso_hooks.errors import AgentServerError, AgentServerUnreachable
+from turso_hooks.transcripts.anthropic import mapping_of, text_of
+
+try:
+    import httpx2
+except ImportError as error:  # who logs other agents needs no HTTP client
+    raise ImportError("what OpenCode's server is read with is not installed: pip install 'turso-hooks[opencode]'") from error
+
+USERNAME = "opencode"
+"""That of a server which was given a password and no name (https://opencode.ai/docs/server)."""
+
+_TIMEOUT_S = 30.0
+SILENCE_S = 30.0
+"""After so long without a word a stream is dead: the server sends `server.heartbeat` every ten seconds."""
+
+_MOST_EVENT_BYTES = 1 << 28
+"""An event holds a part, and a part may be an image."""
+
+_PAGE = 100
+
+
+class OpenCodeServer:
+    """A server at `base_url`; as a context, or its connections stay open.
+
+    Raises `AgentServerError` for what it refuses or what cannot be understood, and `AgentServerUnreachable` for what may pass.
+    """
+
+    def __init__(self, base_url: str, *, username: str = USERNAME, password: str | None = None) -> None:
+        self.base_url = base_url.rstrip("/")
+        auth = httpx2.BasicAuth(username, password) if password else None
+        try:
+            self._client = httpx2.AsyncClient(base_url=self.base_url, auth=auth, timeout=_TIMEOUT_S)
+        except (httpx2.InvalidURL, ValueError) as error:
+            raise AgentServerError(self.base_url, str(error)) from error
+
+    async def __aenter__(self) -> Self:
+        """Nothing more than itself."""
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close its connections."""
+        await self._client.aclose()
+
+    async def version(self) -> str | None:
+        """The version of OpenCode."""
+        return text_of(mapping_of(await self._get("/global/health")).get("version"))
+
+    async def sessions(self) -> AsyncIterator[Mapping[str, Any]]:
+        """All sessions of all directories, those that changed last first."""
+        cursor: str | None = None
+        while True:
+            params = {"limit": str(_PAGE), **({"cursor": cursor} if cursor else {})}
+            response = await self._ask("/experimental/session", params)
+            for info in _listed(self._json(response)):
+                yield info
+            following = response.headers.get("x-next-cursor")
+            if not following or following == cursor:
+                return
+            cursor = following
+
+    async def session(self, session_id: str) -> Mapping[str, Any]:
+        """One session; an empty one if it is not there."""
+        return mapping_of(await self._get(f"/session/{session_id}"))
+
+    async def messages(self, session_id: str) -> list[Mapping[str, Any]]:
+        """All messages of a session with their parts, in order; none if it is not there."""
+        return _listed(await self._get(f"/session/{session_id}/message"))
+
+    async def message(self, session_id: str, message_id: str) -> Mapping[str, Any]:
+        """One message with its parts; an empty one if it is not there."""
+        return mapping_of(await self._get(f"/session/{session_id}/message/{message_id}"))
+
+    async def statuses(self, directory: str) -> Mapping[str, Any]:
+        """What the sessions of a directory are at that are not idle, by their id."""
+        return mapping_of(await self._get("/session/status", {"directory": directory}))
+
+    async def questions(self, directory: str) -> list[Mapping[str, Any]]:
+        """The permissions that wait for an answer in a directory. Some versions fail to say; then none."""
+        try:
+            return _listed(await self._get("/permission", {"directory": directory}))
+        except AgentServerUnreachable:
+            raise
+        except AgentServerError:
+            return []
+
+    @asynccontextmanager
+    async def events(self) -> AsyncIterator[AsyncIterator[Mapping[str, Any]]]:
+        """The stream of events of all directories, from now on: each with its `directory` and its `payload`."""
+        timeout = httpx2.Timeout(_TIMEOUT_S, read=SILENCE_S)
+        try:
+            async with self._client.sse("/global/event", timeout=timeout, max_event_size=_MOST_EVENT_BYTES) as source:
+                self._check(source.response)
+                yield self._events_of(source)
+        except httpx2.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    async def _events_of(self, source: httpx2.EventSource) -> AsyncIterator[Mapping[str, Any]]:
+        async for event in source:
+            try:
+                yield mapping_of(event.json())
+            except ValueError:
+                continue  # half of one, as a cut connection leaves it
+
+    async def _get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
+        response = await self._ask(path, params)
+        return None if response.status_code == httpx2.codes.NOT_FOUND else self._json(response)
+
+    async def _ask(self, path: str, params: Mapping[str, str] | None = None) -> httpx2.Response:
+        try:
+            response = await self._client.get(path, params=params)
+        except httpx2.HTTPError as error:
+            raise self._unreachable(error) from error
+        if response.status_code != httpx2.codes.NOT_FOUND:
+            self._check(response)
+        return response
+
+    def _check(self, response: httpx2.Response) -> None:
+        if response.is_success:
+            return
+        status, path = response.status_code, response.request.url.path
+        if status == httpx2.codes.UNAUTHORIZED:
+            problem, remedy = "it wants another user or password", "set OPENCODE_SERVER_PASSWORD as it is set there"
+            raise AgentServerError(self.base_url, problem, remedy)
+        kind = AgentServerUnreachable if status in {429, 502, 503, 504} else AgentServerError
+        raise kind(self.base_url, f"it answers {status} to {path}", "is that an OpenCode server?")
+
+    def _json(self, response: httpx2.Response) -> Any:
+        try:
+            return response.json()
+        except ValueError as error:
+            problem = f"what it answers to {response.request.url.path} is no JSON"
+            raise AgentServerError(self.base_url, problem, "is that an OpenCode server?") from error
+
+    def _unreachable(self, error: httpx2.HTTPError) -> AgentServerUnreachable:
+        return AgentServerUnreachable(self.base_url, str(error) or type(error).__name__)
+
+
+def _listed(value: Any) -> list[Mapping[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def server_from(base_url: str, environment: Mapping[str, str]) -> OpenCodeServer:
+    """A server with the name and password that its own settings give it, if they are set here too."""
+    username = environment.get("OPENCODE_SERVER_USERNAME") or USERNAME
+    return OpenCodeServer(base_url, username=username, password=environment.get("OPENCODE_SERVER_PASSWORD"))
