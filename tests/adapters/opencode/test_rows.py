@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from adapters.opencode.conftest import Log, until
+from serving.fixtures import skipping
 from serving.model import ModelServer
 from serving.opencode import PROVIDER, OpenCode
 from serving.proxy import Proxy
@@ -305,3 +306,19 @@ def test_a_program_watches_while_it_does_something_else(opencode: OpenCode, log:
     program.communicate("\n", timeout=30)
     assert program.returncode == 0, live.said()
     compare(live, opencode)
+
+
+def test_a_server_with_a_password_is_read_with_it_and_without_it_that_is_said(
+    tmp_path: Path, model_server: ModelServer, log: MakeLog
+) -> None:
+    with skipping(), OpenCode(tmp_path / "guarded", model_server.url, password="made-up") as server:  # of nothing
+        live = log("live")
+        session_id = server.begin()
+        server.say(session_id, "Please [plain].")
+        for command in (["import", "opencode", "--url", server.url], ["watch", "opencode", "--url", server.url]):
+            refused = live.command(*command)
+            assert refused.returncode == 1
+            assert "it wants another user or password; set OPENCODE_SERVER_PASSWORD" in refused.stderr
+        watching = live.watch(server.url, OPENCODE_SERVER_PASSWORD="made-up")
+        until(lambda: live.statuses() == {session_id: "completed"})
+        live.end(watching)

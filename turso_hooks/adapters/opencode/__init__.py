@@ -25,7 +25,7 @@ from turso_hooks.manager import get_plugin_manager
 from turso_hooks.plugin import recorder
 from turso_hooks.shipping import warn_once
 
-__all__ = ["OpenCodeServer", "Watcher", "watch"]
+__all__ = ["USERNAME", "OpenCodeServer", "Watcher", "watch"]
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ except ImportError as error:  # who logs other agents needs no HTTP client
 USERNAME = "opencode"
 """That of a server which was given a password and no name (https://opencode.ai/docs/server)."""
 
+_ADDRESS = "name one such as http://127.0.0.1:4096"
 _TIMEOUT_S = 30.0
 SILENCE_S = 30.0
 """After so long without a word a stream is dead: the server sends `server.heartbeat` every ten seconds."""
@@ -42,11 +43,14 @@ class OpenCodeServer:
 
     def __init__(self, base_url: str, *, username: str = USERNAME, password: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
-        auth = httpx2.BasicAuth(username, password) if password else None
         try:
-            self._client = httpx2.AsyncClient(base_url=self.base_url, auth=auth, timeout=_TIMEOUT_S)
+            address = httpx2.URL(self.base_url)
         except (httpx2.InvalidURL, ValueError) as error:
-            raise AgentServerError(self.base_url, str(error)) from error
+            raise AgentServerError(base_url, f"that is no address ({error})", _ADDRESS) from error
+        if address.scheme not in {"http", "https"} or not address.host:
+            raise AgentServerError(base_url, "that is no address of a server", _ADDRESS)
+        auth = httpx2.BasicAuth(username, password) if password else None
+        self._client = httpx2.AsyncClient(base_url=address, auth=auth, timeout=_TIMEOUT_S)
 
     async def __aenter__(self) -> Self:
         """Nothing more than itself."""
@@ -154,9 +158,3 @@ class OpenCodeServer:
 
 def _listed(value: Any) -> list[Mapping[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def server_from(base_url: str, environment: Mapping[str, str]) -> OpenCodeServer:
-    """A server with the name and password that its own settings give it, if they are set here too."""
-    username = environment.get("OPENCODE_SERVER_USERNAME") or USERNAME
-    return OpenCodeServer(base_url, username=username, password=environment.get("OPENCODE_SERVER_PASSWORD"))

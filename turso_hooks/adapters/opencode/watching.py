@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -42,17 +42,18 @@ _MOST_PARTIAL_CHARS = 1 << 22
 class Watcher:
     """Makes events of whatever happens on a server, and gives them to `emit`.
 
-    What changed before `since` is left alone; nothing, if it is None. `tell` is called with each trouble with the server, once,
-    and with None when it is over. A fault in here is given to `count`, and ends nothing.
+    What changed before `since` is left alone, but for the sessions `unfinished`; nothing, if it is None. `tell` is called with
+    each trouble with the server, once, and with None when it is over. A fault in here is given to `count`, and ends nothing.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # by name
         self,
         server: OpenCodeServer,
         emit: Callable[[Event], object],
         count: Callable[[str], object],
         *,
         since: datetime | None = None,
+        unfinished: Iterable[str] = (),
         tell: Callable[[str | None], object] = lambda _: None,
     ) -> None:
         self.reader = Reader(utc_now())
@@ -67,7 +68,7 @@ class Watcher:
         self._trouble: str | None = None
         self._reached_at = 0.0
         self._was_reached = False
-        self._to_read: dict[str, Mapping[str, Any]] = {}
+        self._to_read: dict[str, Mapping[str, Any]] = {session_id: {} for session_id in unfinished}
         """Sessions of which something may have been missed, by their id, with their `info`."""
         self._changed: dict[tuple[str, str], None] = {}
         """Messages that have changed, by session and message."""
@@ -93,6 +94,10 @@ class Watcher:
                 self._give_up()
             pause_s = _FIRST_PAUSE_S if self._reached_at > began else min(2 * pause_s, _LONGEST_PAUSE_S)
             await anyio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311  # so that many do not come at once
+
+    def unfinished(self) -> list[str]:
+        """The sessions of answers that are not whole, or that have not been read yet."""
+        return sorted({answer.session_id for answer in self._under_way.values()} | self._to_read.keys())
 
     def finish(self) -> None:
         """Log of unfinished answers what has come so far; to be called when nobody follows any more."""

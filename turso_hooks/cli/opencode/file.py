@@ -12,6 +12,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +20,10 @@ from urllib.parse import quote
 from turso_hooks.errors import TranscriptError
 
 _SESSIONS = """
-SELECT id, parent_id, title, directory, version, agent, model, time_created, time_updated FROM session ORDER BY time_created, id
+SELECT id, parent_id, title, directory, version, agent, model, time_created, time_updated,
+    max(time_updated, coalesce((SELECT max(time_updated) FROM message WHERE session_id = session.id), 0),
+        coalesce((SELECT max(time_updated) FROM part WHERE session_id = session.id), 0)) AS changed
+FROM session ORDER BY changed, id
 """
 _MESSAGES = "SELECT id, data FROM message WHERE session_id = ? ORDER BY time_created, id"
 _PARTS = "SELECT message_id, id, data FROM part WHERE session_id = ? ORDER BY message_id, id"
@@ -37,12 +41,12 @@ class OpenCodeFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def sessions(self) -> Iterator[Mapping[str, Any]]:
-        """The `info` of each session, as a server gives it, the oldest first."""
+    def sessions(self) -> Iterator[tuple[Mapping[str, Any], datetime]]:
+        """The `info` of each session, as a server gives it, and when anything of it changed: the last change comes last."""
         with self._opened() as connection:
             rows = connection.execute(_SESSIONS).fetchall()
-        for session_id, parent, title, directory, version, agent, model, created, updated in rows:
-            yield {
+        for session_id, parent, title, directory, version, agent, model, created, updated, changed in rows:
+            info = {
                 "id": session_id,
                 "parentID": parent,
                 "title": title,
@@ -52,6 +56,7 @@ class OpenCodeFile:
                 "model": _json(model),
                 "time": {"created": created, "updated": updated},
             }
+            yield info, datetime.fromtimestamp(changed / 1000, timezone.utc)
 
     def messages(self, session_id: str) -> list[Mapping[str, Any]]:
         """The messages of a session with their parts, as a server gives them, in order."""

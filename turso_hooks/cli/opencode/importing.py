@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 import click
+from typing_extensions import Self
 
-from turso_hooks.cli.importer import Importer, say_counts, say_lost
+from turso_hooks.cli.importer import Importer, is_losing, say_counts, say_lost
 from turso_hooks.cli.opencode.file import OpenCodeFile, default_file
+from turso_hooks.cli.opencode.known import Known
+from turso_hooks.cli.opencode.server import server_at
 from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
 from turso_hooks.cli.text import one_line, plural, visible
 from turso_hooks.errors import TranscriptError
-from turso_hooks.events import Event, MessageAdded, ToolCallFinished, ToolCallStarted, utc_now
+from turso_hooks.events import MessageAdded, ToolCallFinished, ToolCallStarted, utc_now
 from turso_hooks.settings import Settings
 from turso_hooks.transcripts.opencode import Reader
 
-Session = tuple[Mapping[str, Any], list[Mapping[str, Any]]]
-"""Its `info`, and its messages."""
+_OVERLAP = timedelta(seconds=10)
+"""So much more is read than what has changed: a change is not there at the time that it names, but a little later."""
 
 
 @dataclass
@@ -32,6 +36,7 @@ class OpenCodeImport:
 
     database: str
     sessions: int = 0
+    unchanged: int = 0
     messages: int = 0
     tool_calls: int = 0
     not_understood: dict[str, int] = field(default_factory=dict)
@@ -52,12 +57,13 @@ def import_opencode_command(file: Path | None, url: str | None, database_url: st
     if file is not None and url is not None:
         raise click.UsageError("name a FILE or a --url, not both.")
     settings = settings_for(database_url)
-    result = anyio.run(_import, settings, _of_server(url) if url is not None else _of_file(_given(file)))
+    result = anyio.run(_of_server, settings, url) if url is not None else _of_file(settings, _given(file))
     if as_json:
         print_json(result)
     else:
         counted = f"{plural(result.sessions, 'session')}, {plural(result.messages, 'message')}"
-        click.echo(f"{counted} and {plural(result.tool_calls, 'tool call')} are in {one_line(result.database)}")
+        counted = f"{counted} and {plural(result.tool_calls, 'tool call')} are in {one_line(result.database)}"
+        click.echo(f"{counted}; {plural(result.unchanged, 'session')} had not changed")
         say_counts(result.counts)
         for what, number in sorted(result.not_understood.items()):
             click.echo(f"not understood: {number:,} x {visible(what)}", err=True)
@@ -72,41 +78,65 @@ def _given(file: Path | None) -> Path:
     return found
 
 
-async def _import(settings: Settings, sessions: AsyncIterator[Session]) -> OpenCodeImport:
-    reader = Reader(utc_now())
-    with Importer(settings) as importer, _progress() as advance:
-        result = OpenCodeImport(importer.database)
-        async for info, messages in sessions:
-            events = reader.session(info)
-            for message in messages:
-                events += reader.message(message)
-            for event in events:
-                importer.emit(event)
-            _count(result, events)
-            advance()
-        importer.ship()
-        result.counts, result.not_understood = importer.counts, dict(reader.not_understood)
+def _of_file(settings: Settings, file: Path) -> OpenCodeImport:
+    """Import what has changed in a file since the last time."""
+    known = Known(settings, str(file.absolute()))
+    newest = known.since
+    with _Importing(settings) as importing:
+        opened = OpenCodeFile(file)
+        for info, changed in opened.sessions():
+            if known.since is not None and changed < known.since - _OVERLAP:
+                importing.result.unchanged += 1
+            else:
+                importing.add(info, opened.messages(info["id"]))
+                newest = changed
+        result = importing.finish()
+    if not is_losing(result.counts):
+        known.save(newest)
     return result
 
 
-def _count(result: OpenCodeImport, events: list[Event]) -> None:
-    result.sessions += bool(events)
-    result.messages += sum(isinstance(event, MessageAdded) for event in events)
-    result.tool_calls += sum(isinstance(event, (ToolCallStarted, ToolCallFinished)) for event in events)
+async def _of_server(settings: Settings, url: str) -> OpenCodeImport:
+    """Import everything that is on a server, which does not say of a session when the last of it changed."""
+    async with server_at(url) as server:
+        with _Importing(settings) as importing:
+            async for info in server.sessions():
+                importing.add(info, await server.messages(str(info.get("id"))))
+            return importing.finish()
 
 
-async def _of_file(file: Path) -> AsyncIterator[Session]:
-    opened = OpenCodeFile(file)
-    for info in opened.sessions():
-        yield info, opened.messages(info["id"])
+class _Importing:
+    """One import, session by session; as a context."""
 
+    def __init__(self, settings: Settings) -> None:
+        self._stack = ExitStack()
+        self._importer = self._stack.enter_context(Importer(settings))
+        self._advance = self._stack.enter_context(_progress())
+        self._reader = Reader(utc_now())
+        self.result = OpenCodeImport(self._importer.database)
 
-async def _of_server(url: str) -> AsyncIterator[Session]:
-    from turso_hooks.adapters.opencode.server import server_from  # noqa: PLC0415  # needs an extra
+    def __enter__(self) -> Self:
+        return self
 
-    async with server_from(url, os.environ) as server:
-        async for info in server.sessions():
-            yield info, await server.messages(str(info.get("id")))
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def add(self, info: Mapping[str, Any], messages: list[Mapping[str, Any]]) -> None:
+        events = self._reader.session(info)
+        for message in messages:
+            events += self._reader.message(message)
+        for event in events:
+            self._importer.emit(event)
+        self.result.sessions += bool(events)
+        self.result.messages += sum(isinstance(event, MessageAdded) for event in events)
+        self.result.tool_calls += sum(isinstance(event, (ToolCallStarted, ToolCallFinished)) for event in events)
+        self._advance()
+
+    def finish(self) -> OpenCodeImport:
+        """Wait until all of it is in the database."""
+        self._importer.ship()
+        self.result.counts, self.result.not_understood = self._importer.counts, dict(self._reader.not_understood)
+        return self.result
 
 
 @contextmanager

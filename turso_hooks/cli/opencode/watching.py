@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 import anyio
 import click
 
-from turso_hooks.cli.importer import identity_of, progress_file
+from turso_hooks.cli.opencode.known import Known
 from turso_hooks.cli.opencode.screen import Screen
+from turso_hooks.cli.opencode.server import server_at
 from turso_hooks.cli.options import database_option, settings_for, shown_url
-from turso_hooks.cli.text import one_line, visible
-from turso_hooks.errors import AgentServerError, DatabaseUnavailable
+from turso_hooks.cli.text import one_line, plural, visible
+from turso_hooks.errors import AgentServerError
 from turso_hooks.events import Event
 from turso_hooks.manager import build_plugin_manager
 from turso_hooks.plugin import Recorder
-from turso_hooks.settings import Settings
 
-_FOLDER = "opencode"
+if TYPE_CHECKING:
+    from turso_hooks.adapters.opencode import OpenCodeServer, Watcher
+
 _SAVE_EVERY_S = 5.0
 
 
@@ -30,101 +29,74 @@ _SAVE_EVERY_S = 5.0
 @click.option("--url", default="http://127.0.0.1:4096", show_default=True, help="The server.")
 @database_option
 def watch_opencode_command(url: str, database_url: str | None) -> None:
-    """Log what happens on an OpenCode server, whoever talks to it: `opencode serve`, or any `opencode --port 4096`.
+    """Log what happens on an OpenCode server, whoever talks to it.
 
     What is there already is logged first, and what happens while the server cannot be reached when it is back. The password is
     that in OPENCODE_SERVER_PASSWORD. Ctrl-C or SIGTERM ends it, with 0.
     """
     settings = settings_for(database_url)
-    known = _Known(settings, url)
+    server, known = server_at(url), Known(settings, url)
     recorder = Recorder(settings)
+    emit = build_plugin_manager(recorder).emit
     try:
         with Screen() as screen:
             screen.say(f"following {visible(url)} into {one_line(shown_url(settings))}")
-            emit = build_plugin_manager(recorder).emit
 
             def log(event: Event) -> None:
                 emit(event)
                 screen.show(event)
 
-            error = anyio.run(_watch, url, log, recorder, known, screen)
-            if error is not None:
-                raise error
+            anyio.run(_watch, server, log, recorder.count, known, screen.tell)
             screen.say("stopped")
     finally:
         shipped = recorder.close(settings.exit_timeout_s)
-    if not shipped.is_complete:
-        click.echo(f"{shipped.waiting:,} events wait in the journal: {visible(shipped.problem)}", err=True)
+        if not shipped.is_complete:
+            what = f"{plural(shipped.waiting, 'event')} wait in the journal"
+            click.echo(f"{what}: {visible(shipped.problem)}; turso-hooks drain ships them", err=True)
 
 
 async def _watch(
-    url: str, log: Callable[[Event], object], recorder: Recorder, known: _Known, screen: Screen
-) -> AgentServerError | None:
-    from turso_hooks.adapters.opencode.server import server_from  # noqa: PLC0415  # needs an extra
-    from turso_hooks.adapters.opencode.watching import Watcher  # noqa: PLC0415
+    server: OpenCodeServer,
+    log: Callable[[Event], object],
+    count: Callable[[str], object],
+    known: Known,
+    tell: Callable[[str | None], object],
+) -> None:
+    """Follow the server until a signal comes. Raises `AgentServerError` if it refuses, and will again."""
+    from turso_hooks.adapters.opencode import Watcher  # noqa: PLC0415  # needs an extra
 
-    error: AgentServerError | None = None
-    async with server_from(url, os.environ) as server:
-        watcher = Watcher(server, log, recorder.count, since=known.since, tell=screen.tell)
+    refusals: list[AgentServerError] = []
+    async with server:
+        watcher = Watcher(server, log, count, since=known.since, unfinished=known.unfinished, tell=tell)
         async with anyio.create_task_group() as group:
 
             async def follow() -> None:
-                nonlocal error
                 try:
                     await watcher.run()
-                except AgentServerError as refusal:
-                    error = refusal
+                except AgentServerError as error:
+                    refusals.append(error)
                     group.cancel_scope.cancel()
 
-            async def wait_for_signal() -> None:
+            async def wait_for_end() -> None:
                 with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                     async for _ in signals:
                         group.cancel_scope.cancel()
 
-            async def remember() -> None:
-                while True:
-                    await anyio.sleep(_SAVE_EVERY_S)
-                    if watcher.caught_up.is_set():
-                        known.save(watcher.since)
-
-            for task in (follow, wait_for_signal, remember):
-                group.start_soon(task)
+            group.start_soon(follow)
+            group.start_soon(wait_for_end)
+            group.start_soon(_save_now_and_then, watcher, known)
         watcher.finish()
-        if watcher.caught_up.is_set():
-            known.save(watcher.since)
-    return error
+        _save(watcher, known)
+    for error in refusals:
+        raise error
 
 
-class _Known:
-    """Up to when what a server says is in a database: kept in a file, for the next time."""
+async def _save_now_and_then(watcher: Watcher, known: Known) -> None:
+    while True:
+        await anyio.sleep(_SAVE_EVERY_S)
+        _save(watcher, known)
 
-    def __init__(self, settings: Settings, url: str) -> None:
-        self._path = progress_file(settings, _FOLDER)
-        self._url = url
-        self.since: datetime | None = None
-        self._identity: str | None = None
-        try:
-            self._identity, is_empty = identity_of(settings)
-        except DatabaseUnavailable as error:  # what happens waits in the journal until it can be reached
-            click.echo(visible(error), err=True)
-            return
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            kept = json.loads(self._path.read_bytes())
-            if kept["database"] == self._identity and not is_empty:
-                self.since = datetime.fromisoformat(kept["servers"][url])
 
-    def save(self, since: datetime | None) -> None:
-        """Keep it. What is written is whole, or not there."""
-        if since is None or self._identity is None or since == self.since:
-            return
-        self.since = since
-        servers = {}
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            kept = json.loads(self._path.read_bytes())
-            servers = dict(kept["servers"]) if kept["database"] == self._identity else {}
-        servers[self._url] = since.isoformat()
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beginning = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        beginning.write_text(json.dumps({"database": self._identity, "servers": servers}), encoding="ascii")
-        beginning.chmod(0o600)
-        beginning.replace(self._path)
+def _save(watcher: Watcher, known: Known) -> None:
+    if watcher.caught_up.is_set():
+        known.save(watcher.since, watcher.unfinished())
