@@ -55,7 +55,9 @@ def is_all_there(log: Log, server: OpenCode) -> bool:
     tools = [part for message in said for part in message["parts"] if part["type"] == "tool"]
     spoken = [message for message in said if {part["type"] for part in message["parts"]} != {"compaction"}]
     is_over = "running" not in log.statuses().values()
-    return is_over and len(log.table("messages")) == len(spoken) + len(tools)
+    titles = {info["id"]: info["title"] for info in server.get("/experimental/session?limit=1000")}
+    is_entitled = {row["id"]: row["title"] for row in log.table("sessions")} == titles
+    return is_over and is_entitled and len(log.table("messages")) == len(spoken) + len(tools)
 
 
 def compare(log: Log, server: OpenCode) -> None:
