@@ -16,7 +16,8 @@
     │   ├── RequestTooLarge       so much is not taken at once; less may be
     │   └── PositionMoved         another shipper has been here, or a newer schema is: nothing was changed
     ├── AgentServerError          a server that runs agents refuses, or says what cannot be understood
-    │   └── AgentServerUnreachable    at this moment: trying again is right
+    │   ├── AgentServerUnreachable    at this moment: trying again is right
+    │   └── AgentServerFailed         to answer this one question; others it may
     ├── TranscriptError           a foreign transcript, or one conversation of it, cannot be read
     └── SessionNotFound           no session, or more than one, has that id
 
@@ -156,6 +157,10 @@ class AgentServerError(TursoHooksError):
 
 class AgentServerUnreachable(AgentServerError):
     """The server cannot be reached at the moment, or is too busy; it may be later."""
+
+
+class AgentServerFailed(AgentServerError):
+    """The server has failed to answer a question, by a fault of its own; it may answer others."""
 
 
 class TranscriptError(TursoHooksError):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from adapters.opencode.conftest import Log, until
+from serving.failing import Failing
 from serving.fixtures import skipping
 from serving.model import ModelServer
 from serving.opencode import PROVIDER, OpenCode
@@ -324,3 +325,24 @@ def test_a_server_with_a_password_is_read_with_it_and_without_it_that_is_said(
         watching = live.watch(server.url, OPENCODE_SERVER_PASSWORD="made-up")
         until(lambda: live.statuses() == {session_id: "completed"})
         live.end(watching)
+
+
+def test_what_the_server_fails_to_answer_costs_only_itself(opencode: OpenCode, log: MakeLog) -> None:
+    live = log("live")
+    bad, good = opencode.begin(), opencode.begin()
+    opencode.say(bad, "Please [plain].")
+    opencode.say(good, "Please [plain].")
+    with Failing(opencode.url, f"{bad}/message") as failing:
+        watching = live.watch(failing.url)
+        until(lambda: live.statuses().get(good) == "completed")
+        later = opencode.begin()
+        opencode.say(bad, "Please [plain].")
+        opencode.say(later, "Please [plain].")
+        until(lambda: live.statuses().get(later) == "completed")
+        live.end(watching)
+        assert failing.failed > 1
+    rows = live.table("messages")
+    assert [row["session_id"] for row in rows].count(good) == [row["session_id"] for row in rows].count(later) == 2
+    # Of an answer that cannot be read there is what the stream has said of it.
+    assert all(json.loads(row["metadata"])["incomplete"] for row in rows if row["session_id"] == bad)
+    assert live.said().count("was not logged") == 1

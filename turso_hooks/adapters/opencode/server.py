@@ -13,7 +13,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from turso_hooks.errors import AgentServerError, AgentServerUnreachable
+from turso_hooks.errors import AgentServerError, AgentServerFailed, AgentServerUnreachable
 from turso_hooks.transcripts.anthropic import mapping_of, text_of
 
 try:
@@ -32,13 +32,14 @@ SILENCE_S = 30.0
 _MOST_EVENT_BYTES = 1 << 28
 """An event holds a part, and a part may be an image."""
 
-_PAGE = 100
+_PAGE, _ALL = 100, 1_000_000
 
 
 class OpenCodeServer:
     """A server at `base_url`; as a context, or its connections stay open.
 
-    Raises `AgentServerError` for what it refuses or what cannot be understood, and `AgentServerUnreachable` for what may pass.
+    Raises `AgentServerError` for what it refuses or what cannot be understood, `AgentServerUnreachable` for what may pass, and
+    `AgentServerFailed` for a question to which it has no answer but a fault.
     """
 
     def __init__(self, base_url: str, *, username: str = USERNAME, password: str | None = None) -> None:
@@ -72,6 +73,8 @@ class OpenCodeServer:
         while True:
             params = {"limit": str(_PAGE), **({"cursor": cursor} if cursor else {})}
             response = await self._ask("/experimental/session", params)
+            if response.status_code == httpx2.codes.NOT_FOUND:  # a version that has no such list: those of its own folder
+                response = await self._ask("/session", {"limit": str(_ALL)})
             for info in _listed(self._json(response)):
                 yield info
             following = response.headers.get("x-next-cursor")
@@ -96,12 +99,10 @@ class OpenCodeServer:
         return mapping_of(await self._get("/session/status", {"directory": directory}))
 
     async def questions(self, directory: str) -> list[Mapping[str, Any]]:
-        """The permissions that wait for an answer in a directory. Some versions fail to say; then none."""
+        """The permissions that wait for an answer in a directory. Version 1.18.33 fails to say, of some; then none."""
         try:
             return _listed(await self._get("/permission", {"directory": directory}))
-        except AgentServerUnreachable:
-            raise
-        except AgentServerError:
+        except AgentServerFailed:
             return []
 
     @asynccontextmanager
@@ -139,11 +140,15 @@ class OpenCodeServer:
         if response.is_success:
             return
         status, path = response.status_code, response.request.url.path
-        if status == httpx2.codes.UNAUTHORIZED:
+        if status in {401, 403}:
             problem, remedy = "it wants another user or password", "set OPENCODE_SERVER_PASSWORD as it is set there"
             raise AgentServerError(self.base_url, problem, remedy)
-        kind = AgentServerUnreachable if status in {429, 502, 503, 504} else AgentServerError
-        raise kind(self.base_url, f"it answers {status} to {path}", "is that an OpenCode server?")
+        problem = f"it answers {status} to {path}"
+        if status in {429, 502, 503, 504}:
+            raise AgentServerUnreachable(self.base_url, problem)
+        if status == httpx2.codes.NOT_FOUND:
+            raise AgentServerError(self.base_url, problem, "is that an OpenCode server?")
+        raise AgentServerFailed(self.base_url, problem)
 
     def _json(self, response: httpx2.Response) -> Any:
         try:

@@ -7,17 +7,17 @@ what has come so far only in the stream, which matters if the server dies before
 
 from __future__ import annotations
 
+import json
 import random
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import anyio
-import msgspec
 
 from turso_hooks.adapters.opencode.server import OpenCodeServer
-from turso_hooks.errors import AgentServerError, AgentServerUnreachable, describe
+from turso_hooks.errors import AgentServerError, AgentServerFailed, AgentServerUnreachable, describe
 from turso_hooks.events import Event, utc_now
 from turso_hooks.shipping import warn_once
 from turso_hooks.transcripts.anthropic import mapping_of, text_of
@@ -30,11 +30,15 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
 _GONE_AFTER_S = 5.0
 """A server that cannot be reached for so long is gone, and with it what was under way."""
 
+_DEAD_AFTER = timedelta(days=1)
+"""An answer that was begun so long ago and is not whole will never be."""
+
 _OVERLAP = timedelta(seconds=10)
 """So much more is read than what changed since a server's last word: what it says and what it writes are not of one moment."""
 
 _MOST_SEEN = 100_000
 _MOST_UNDER_WAY = 10_000
+_MOST_DIRECTORIES = 1000
 _MOST_PARTIAL_CHARS = 1 << 22
 """Limits to what is remembered: far more than there is at once, and so little that a server without end does no harm."""
 
@@ -80,6 +84,8 @@ class Watcher:
         self._seen: dict[str, int] = {}
         """Checksums of what was logged: it need not be logged again."""
         self._directories: dict[str, None] = {}
+        """Those of which the stream has told."""
+        self._is_to_look_after = False
 
     async def run(self) -> None:
         """Follow the server until cancelled. Raises `AgentServerError` if it refuses, and will again."""
@@ -87,7 +93,7 @@ class Watcher:
         while True:
             began = anyio.current_time()
             error = await self._connection()
-            if not isinstance(error, AgentServerUnreachable):
+            if not isinstance(error, (AgentServerUnreachable, AgentServerFailed)):
                 raise error
             self._is_in_trouble(str(error))
             if anyio.current_time() - self._reached_at > _GONE_AFTER_S:
@@ -96,8 +102,9 @@ class Watcher:
             await anyio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311  # so that many do not come at once
 
     def unfinished(self) -> list[str]:
-        """The sessions of answers that are not whole, or that have not been read yet."""
-        return sorted({answer.session_id for answer in self._under_way.values()} | self._to_read.keys())
+        """The sessions of answers that are not whole, and those that are still to be read."""
+        changed = {session_id for session_id, _ in self._changed}
+        return sorted({answer.session_id for answer in self._under_way.values()} | self._to_read.keys() | changed)
 
     def finish(self) -> None:
         """Log of unfinished answers what has come so far; to be called when nobody follows any more."""
@@ -121,7 +128,7 @@ class Watcher:
         async with anyio.create_task_group() as group:
             group.start_soon(safely, self._listen)
             group.start_soon(safely, self._read)
-        refusals = [error for error in failures if not isinstance(error, AgentServerUnreachable)]
+        refusals = [error for error in failures if not isinstance(error, (AgentServerUnreachable, AgentServerFailed))]
         return (refusals or failures)[0]
 
     async def _listen(self, connected: anyio.Event) -> None:
@@ -139,25 +146,19 @@ class Watcher:
             self._wake = anyio.Event()
             while self._to_read:
                 session_id, info = next(iter(self._to_read.items()))
-                await self._read_session(session_id, info)
+                await self._unless_it_fails(self._read_session, session_id, info)
                 self._to_read.pop(session_id, None)
-            if not self.caught_up.is_set():
-                self.caught_up.set()
+            await self._look_after_unfinished()
+            self.caught_up.set()
             self._is_in_trouble(None)
             while self._changed:
-                session_id, message_id = next(iter(self._changed))
-                del self._changed[session_id, message_id]
-                try:
-                    self._log(await self._server.message(session_id, message_id))
-                except AgentServerError:
-                    self._changed[session_id, message_id] = None
-                    raise
+                await self._read_changed(*next(iter(self._changed)))
             if self._newest is not None and (self.since is None or self._newest > self.since):
                 self.since = self._newest
             await self._wake.wait()
 
     async def _look_around(self) -> None:
-        """See which sessions have changed, and what waits for a model or a person."""
+        """See which sessions have changed."""
         newest, limit = self.since, None if self.since is None else self.since - _OVERLAP
         async for info in self._server.sessions():
             updated = _time(mapping_of(info.get("time")).get("updated"))
@@ -167,35 +168,69 @@ class Watcher:
             session_id = text_of(info.get("id"))
             if session_id is not None:
                 self._to_read[session_id] = info
-                self._remember_directory(info.get("directory"))
         for answer in self._under_way.values():
             self._to_read.setdefault(answer.session_id, {})
-        for directory in list(self._directories):
-            for session_id, status in (await self._server.statuses(directory)).items():
-                self._say(retried(session_id, mapping_of(status), utc_now()))
-            for question in await self._server.questions(directory):
-                self._say([asked(question, utc_now())])
+        self._is_to_look_after = True
         self.since = newest
 
     async def _read_session(self, session_id: str, info: Mapping[str, Any]) -> None:
         info = info or await self._server.session(session_id)
-        directory = text_of(info.get("directory")) or ""
-        was_busy = await self._is_busy(session_id, directory)
-        self._safely(self._log_session, info)
-        messages = await self._server.messages(session_id)
-        for message in messages:
+        if info:
+            self._safely(self._log_session, info)
+        for message in await self._server.messages(session_id):
             self._log(message)
-        lost = [answer for answer in self._under_way.values() if answer.session_id == session_id]
-        # Asked twice, for the model may have been asked between the first time and the messages.
-        if lost and not was_busy and not await self._is_busy(session_id, directory):
-            there = {text_of(mapping_of(message.get("info")).get("id")) for message in messages}
-            for answer in lost:
-                self._lose(answer)
-                if answer.message_id not in there:
-                    self._under_way.pop(answer.message_id, None)
+        for answer in self._under_way.values():
+            if answer.session_id == session_id:
+                answer.directory = text_of(info.get("directory"))
 
-    async def _is_busy(self, session_id: str, directory: str) -> bool:
-        return session_id in await self._server.statuses(directory)
+    async def _read_changed(self, session_id: str, message_id: str) -> None:
+        del self._changed[session_id, message_id]  # now, for it may change while it is read
+        try:
+            await self._unless_it_fails(self._read_message, session_id, message_id)
+        except BaseException:
+            self._changed[session_id, message_id] = None
+            raise
+
+    async def _read_message(self, session_id: str, message_id: str) -> None:
+        self._log(await self._server.message(session_id, message_id))
+
+    async def _look_after_unfinished(self) -> None:
+        """After a connection was lost: see what waits for a model or a person, and what nobody works at any more.
+
+        Only directories are asked about that something was under way in: the server would load whatever there is in others.
+        """
+        if not self._is_to_look_after:
+            return
+        old = utc_now() - _DEAD_AFTER
+        for answer in [answer for answer in self._under_way.values() if answer.since(old) < old]:
+            self._lose(answer)
+            del self._under_way[answer.message_id]
+        unfinished = [answer for answer in self._under_way.values() if not answer.is_lost]
+        for directory in {answer.directory for answer in unfinished if answer.directory} | self._directories.keys():
+            there = [answer for answer in unfinished if answer.directory == directory]
+            await self._unless_it_fails(self._look_after, directory, there)
+        self._is_to_look_after = False
+
+    async def _look_after(self, directory: str, unfinished: Sequence[_Answer]) -> None:
+        busy = await self._server.statuses(directory)
+        for session_id, status in busy.items():
+            self._say(retried(session_id, mapping_of(status), utc_now()))
+        for question in await self._server.questions(directory):
+            self._say([asked(question, utc_now())])
+        for answer in unfinished:
+            if answer.session_id not in busy:
+                # It may have been completed before it was asked who is busy, so it is read once more.
+                await self._read_message(answer.session_id, answer.message_id)
+                if self._under_way.get(answer.message_id) is answer:
+                    self._lose(answer)
+
+    async def _unless_it_fails(self, read: Callable[..., Awaitable[None]], *what: Any) -> None:
+        """Read something; what the server fails to answer is told, and the rest goes on."""
+        try:
+            await read(*what)
+        except AgentServerFailed as error:
+            self._count(FAILED)
+            warn_once(f"{FAILED}:opencode", "something of an OpenCode server was not logged: %s", error)
 
     # What the stream says.
 
@@ -249,6 +284,7 @@ class Watcher:
     def _remember_directory(self, directory: Any) -> None:
         if text_of(directory):
             self._directories[directory] = None
+            _forget(self._directories, _MOST_DIRECTORIES)
 
     # What is logged.
 
@@ -287,7 +323,7 @@ class Watcher:
         self._say(self.reader.lost(message))
 
     def _is_news(self, key: str, what: Any) -> bool:
-        checksum = zlib.crc32(msgspec.json.encode(what))
+        checksum = zlib.crc32(json.dumps(what).encode("ascii"))
         if self._seen.get(key) == checksum:
             return False
         self._seen.pop(key, None)
@@ -323,8 +359,13 @@ class _Answer:
         self.message_id = message_id
         self.info: Mapping[str, Any] = {}
         self.parts: dict[str, dict[str, Any]] = {}
+        self.directory: str | None = None
         self.is_lost = False
         self._chars = 0
+
+    def since(self, default: datetime) -> datetime:
+        """When it was begun."""
+        return _time(mapping_of(self.info.get("time")).get("created")) or default
 
     def set_parts(self, parts: Any) -> None:
         """Take over what the server says, which of a part that is not whole is less than its stream has said."""

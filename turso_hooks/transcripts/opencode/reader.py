@@ -39,6 +39,7 @@ _WHOLE_US = 999
 """OpenCode's times are whole milliseconds: what is said of a message has the more microseconds, the more of it there is."""
 
 _MOST_SESSIONS = 10_000
+_MOST_SESSIONS_WITH_CALLS = 1000
 _MOST_CALLS = 5_000
 """Limits to what is remembered: far more than there are at once, and so few that a server without end does no harm."""
 
@@ -244,8 +245,8 @@ class Reader:
 
     def _reuse(self, session_id: str, call_id: str, part_id: str) -> int:
         """How many other parts of the session had this id before."""
-        calls = self._calls.setdefault(session_id, {})
-        _forget(self._calls, _MOST_SESSIONS)
+        calls = self._calls[session_id] = self._calls.pop(session_id, {})  # the one that was used last is forgotten last
+        _forget(self._calls, _MOST_SESSIONS_WITH_CALLS)
         parts = calls.setdefault(call_id, [])
         _forget(calls, _MOST_CALLS)
         if part_id not in parts:
