@@ -208,9 +208,8 @@ def test_claude_code_itself_is_logged_by_its_hooks(agents: Any, model_server: Mo
     agents.turso_hooks("install", "claude-code")
     agents.claude("[two]")
     until = time.monotonic() + 30
-    while not agents.database.exists() or not is_whole(table, model_server):
+    while not (agents.database.exists() and is_whole(table, model_server) and table("sessions")[0]["status"] == "completed"):
         assert time.monotonic() < until
         time.sleep(0.05)  # as above
     assert [row["role"] for row in table("messages")] == ["user", "assistant", "tool", "tool", "assistant"]
     assert all(row["duration_ms"] is not None for row in table("tool_executions"))
-    assert table("sessions")[0]["status"] == "completed"
