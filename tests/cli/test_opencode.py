@@ -157,3 +157,12 @@ def test_without_the_extra_a_file_is_read_and_a_server_is_not(file: File, databa
     server = subprocess.run([*command, "--url", "http://127.0.0.1:1"], env=given, capture_output=True, text=True, check=False)
     assert (server.returncode, server.stderr.count("\n")) == (2, 1)
     assert "pip install 'turso-hooks[opencode]'" in server.stderr
+
+
+def test_a_password_in_an_address_is_shown_nowhere_and_kept_nowhere(run: Run, database: Path) -> None:
+    url = f"http://ada:made-up@127.0.0.1:{free_port()}"
+    for command in (["import", "opencode"], ["import", "opencode", "--json"]):
+        result = run(*command, "--url", url, TURSO_DATABASE_URL=f"file:{database}")
+        assert result.returncode == 1
+        assert "127.0.0.1" in result.stderr
+        assert "made-up" not in result.stderr + result.stdout

@@ -44,6 +44,10 @@ class Failing:
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         self._is_ready.set()
         await self._is_over.wait()
+        passing_on = asyncio.all_tasks() - {asyncio.current_task()}  # a stream would never end by itself
+        for task in passing_on:
+            task.cancel()
+        await asyncio.gather(*passing_on, return_exceptions=True)
         await runner.cleanup()
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:

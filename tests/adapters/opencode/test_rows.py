@@ -281,6 +281,7 @@ def test_a_model_that_is_overloaded_and_recovers_is_a_note_each_time_and_one_cal
     assert (call["status"], call["error"]) == ("completed", None)
 
 
+@pytest.mark.slow
 def test_a_request_that_a_model_refuses_ends_the_session_as_an_error(
     opencode: OpenCode, model_server: ModelServer, log: MakeLog
 ) -> None:
@@ -295,7 +296,8 @@ def test_a_request_that_a_model_refuses_ends_the_session_as_an_error(
     assert session["error_message"] == "APIError: as the script says"
 
 
-@pytest.mark.parametrize("backend", [pytest.param("asyncio", marks=pytest.mark.slow), "trio"])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_program_watches_while_it_does_something_else(opencode: OpenCode, log: MakeLog, backend: str) -> None:
     live = log("live")
     session_id = opencode.begin()
@@ -311,6 +313,7 @@ def test_a_program_watches_while_it_does_something_else(opencode: OpenCode, log:
     compare(live, opencode)
 
 
+@pytest.mark.slow
 def test_a_server_with_a_password_is_read_with_it_and_without_it_that_is_said(
     tmp_path: Path, model_server: ModelServer, log: MakeLog
 ) -> None:
@@ -327,6 +330,7 @@ def test_a_server_with_a_password_is_read_with_it_and_without_it_that_is_said(
         live.end(watching)
 
 
+@pytest.mark.slow
 def test_what_the_server_fails_to_answer_costs_only_itself(opencode: OpenCode, log: MakeLog) -> None:
     live = log("live")
     bad, good = opencode.begin(), opencode.begin()

@@ -19,13 +19,17 @@ from datetime import datetime
 import anyio
 
 from turso_hooks.adapters.opencode.server import USERNAME, OpenCodeServer
-from turso_hooks.adapters.opencode.watching import Watcher
-from turso_hooks.errors import AgentServerError
+from turso_hooks.adapters.opencode.watching import FAILED, Watcher
+from turso_hooks.errors import AgentServerError, describe
 from turso_hooks.manager import get_plugin_manager
 from turso_hooks.plugin import recorder
 from turso_hooks.shipping import warn_once
 
 __all__ = ["USERNAME", "OpenCodeServer", "Watcher", "watch"]
+
+
+_AGAIN_AFTER_S = 10.0
+"""After a fault of our own; what was missed meanwhile is read then."""
 
 
 @asynccontextmanager
@@ -53,10 +57,16 @@ async def watch(
 
 
 async def _run(watcher: Watcher) -> None:
-    try:
-        await watcher.run()
-    except AgentServerError as error:
-        _tell(str(error))
+    while True:
+        try:
+            await watcher.run()
+        except AgentServerError as error:
+            _tell(str(error))
+            return
+        except Exception as error:  # noqa: BLE001  # raised from here it would end whatever runs beside it
+            recorder.count(FAILED)
+            warn_once(f"{FAILED}:{type(error).__name__}", "an OpenCode server was not followed: %s", describe(error))
+        await anyio.sleep(_AGAIN_AFTER_S)
 
 
 def _tell(trouble: str | None) -> None:

@@ -43,13 +43,17 @@ class OpenCodeServer:
     """
 
     def __init__(self, base_url: str, *, username: str = USERNAME, password: str | None = None) -> None:
-        self.base_url = base_url.rstrip("/")
         try:
-            address = httpx2.URL(self.base_url)
+            address = httpx2.URL(base_url.rstrip("/"))
         except (httpx2.InvalidURL, ValueError) as error:
             raise AgentServerError(base_url, f"that is no address ({error})", _ADDRESS) from error
         if address.scheme not in {"http", "https"} or not address.host:
             raise AgentServerError(base_url, "that is no address of a server", _ADDRESS)
+        if address.userinfo:
+            username, password = address.username, address.password or password
+            address = address.copy_with(userinfo=b"")
+        self.base_url = str(address)
+        """Without a name and password, if there were any in it."""
         auth = httpx2.BasicAuth(username, password) if password else None
         self._client = httpx2.AsyncClient(base_url=address, auth=auth, timeout=_TIMEOUT_S)
 

@@ -43,11 +43,19 @@ class Known:
             self.unfinished = [str(each) for each in kept["unfinished"]]
 
     def save(self, since: datetime | None, unfinished: Sequence[str] = ()) -> None:
-        """Keep it, if it is more than before. What is written is whole, or not there. Raises `OSError`."""
+        """Keep it, if it is other than before. What is written is whole, or not there; if it cannot be, that is said."""
         if since is None or self._identity is None or (since, list(unfinished)) == (self.since, self.unfinished):
             return
         self.since, self.unfinished = since, list(unfinished)
-        sources = {**self._kept(), self._source: {"since": since.isoformat(), "unfinished": self.unfinished}}
+        try:
+            self._write()
+        except OSError as error:
+            problem = f"{visible(self._path)}: {error.strerror}"
+            click.echo(f"the next time will read all again, for what was read cannot be noted in {problem}", err=True)
+
+    def _write(self) -> None:
+        assert self.since is not None
+        sources = {**self._kept(), self._source: {"since": self.since.isoformat(), "unfinished": self.unfinished}}
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         beginning = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         beginning.write_text(json.dumps({"database": self._identity, "sources": sources}), encoding="ascii")

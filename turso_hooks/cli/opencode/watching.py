@@ -35,12 +35,13 @@ def watch_opencode_command(url: str, database_url: str | None) -> None:
     that in OPENCODE_SERVER_PASSWORD. Ctrl-C or SIGTERM ends it, with 0.
     """
     settings = settings_for(database_url)
-    server, known = server_at(url), Known(settings, url)
+    server = server_at(url)
+    known = Known(settings, server.base_url)
     recorder = Recorder(settings)
     emit = build_plugin_manager(recorder).emit
     try:
         with Screen() as screen:
-            screen.say(f"following {visible(url)} into {one_line(shown_url(settings))}")
+            screen.say(f"following {visible(server.base_url)} into {one_line(shown_url(settings))}")
 
             def log(event: Event) -> None:
                 emit(event)
