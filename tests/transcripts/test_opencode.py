@@ -40,7 +40,7 @@ def moment(after_ms: int) -> datetime:
 def info(**more: Any) -> dict[str, Any]:
     return {
         "id": SESSION,
-        "title": "New session",
+        "title": "A session",
         "version": "1.18.33",
         "directory": "/home/ada/blog",
         "time": {"created": T0, "updated": T0},
@@ -90,17 +90,27 @@ def read(*messages: dict[str, Any], reader: Reader | None = None) -> list[Event]
 
 
 def test_a_session_is_told_with_what_is_known_of_it() -> None:
-    first, second = Reader(NOW).session(info(agent="build", model={"id": "m", "providerID": "p"}, parentID="ses_0"))
+    first, second, title = Reader(NOW).session(info(agent="build", model={"id": "m", "providerID": "p"}, parentID="ses_0"))
     assert (first.occurred_at, first.project, first.runner) == (moment(0), "/home/ada/blog", "opencode 1.18.33")
     assert first.parent_session_id == "ses_0"
-    assert (second.agent_type, second.model, second.provider, second.title) == ("build", "m", "p", "New session")
+    assert (second.agent_type, second.model, second.provider) == ("build", "m", "p")
+    assert title.title == "A session"
 
 
 def test_a_later_title_is_told_of_a_later_time_and_never_of_a_later_millisecond() -> None:
     ages = [0, 1, 1000, 60_000, 86_400_000, 365 * 86_400_000 * 90]
-    times = [Reader(NOW).session(info(time={"created": T0, "updated": T0 + age}))[1].occurred_at for age in ages]
+    times = [Reader(NOW).session(info(time={"created": T0, "updated": T0 + age}))[2].occurred_at for age in ages]
     assert times == sorted(set(times))
     assert times[-1] < moment(1)
+
+
+def test_a_title_wins_over_the_one_that_was_made_up_however_soon_it_comes() -> None:
+    updated = {"created": T0, "updated": T0 + 5000}
+    made_up, title = (
+        Reader(NOW).session(info(title=title, time=updated))[2].occurred_at
+        for title in ("New session - 2026-11-25T10:19:32.778Z", "A title")
+    )
+    assert made_up < title
 
 
 def test_a_sub_agent_is_under_the_call_that_started_it_whichever_is_read_first() -> None:

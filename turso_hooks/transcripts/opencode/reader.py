@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
@@ -45,6 +46,9 @@ _MOST_CALLS = 5_000
 
 _LATEST_MS = 1 << 47
 """In the year 6429; a number beyond it is no time."""
+
+_MADE_UP_TITLE = re.compile(r"(New|Child) session - \d{4}-")
+"""What OpenCode calls a session until it has a title, which often is only milliseconds later."""
 
 _GOES_ON = frozenset({"tool-calls", "unknown"})
 """Why a model stopped that is to be asked once more."""
@@ -92,7 +96,7 @@ class Reader:
         agent, model_id = text_of(info.get("agent")), text_of(model.get("id"))
         # Whatever may change is said of a later time than the rest, and the later, the later it is known.
         at = born + timedelta(microseconds=_version_us(self._time(times.get("updated"), born) - born))
-        return [
+        events: list[Event] = [
             SessionStarted(
                 **stamped(session_id, born, "session_started", call_id or ""),
                 parent_session_id=parent,
@@ -101,13 +105,16 @@ class Reader:
                 runner=f"opencode {version}" if version else "opencode",
             ),
             SessionStarted(
-                **stamped(session_id, at, "session_updated", "\0".join(map(str, (title, agent, model_id)))),
+                **stamped(session_id, at, "session_updated", f"{agent}\0{model_id}"),
                 agent_type=agent,
                 model=model_id,
                 provider=text_of(model.get("providerID")),
-                title=title,
             ),
         ]
+        if title:
+            entitled_at = born if _MADE_UP_TITLE.match(title) else at
+            events.append(SessionStarted(**stamped(session_id, entitled_at, "session_title", title), title=title))
+        return events
 
     def message(self, message: Mapping[str, Any]) -> list[Event]:
         """What there is to say of a message by now, by its `info` and `parts`."""
