@@ -62,6 +62,8 @@ class ModelServer:
         """Statuses with which the next requests of a script are refused."""
         self.pause_s = 0.0
         """Before each word."""
+        self.pieces = 0
+        """Of answers, such as words, that were sent so far."""
         self.answered: list[Answered] = []
         self.port = 0
         self._loop = asyncio.new_event_loop()
@@ -151,6 +153,7 @@ class ModelServer:
             await send("content_block_start", index=index, content_block=empty)
             for delta in deltas:
                 await asyncio.sleep(self.pause_s)
+                self.pieces += 1
                 await send("content_block_delta", index=index, delta=delta)
             await send("content_block_stop", index=index)
         stop = "tool_use" if any(block["type"] == "tool_use" for block in answer.blocks) else "end_turn"
