@@ -137,7 +137,10 @@ class ModelServer:
         }
         response = web.StreamResponse(headers={"content-type": "text/event-stream", "request-id": f"req_{n:04}"})
         await response.prepare(request)
-        await self._stream(response, answer, asked["model"])
+        try:
+            await self._stream(response, answer, asked["model"])
+        except ConnectionResetError:  # whoever asked is gone
+            return response
         answer.is_whole = True
         return response
 

@@ -33,6 +33,8 @@ class OpenCode:
             made.mkdir(parents=True)
         self.port = free_port()
         self.password = password
+        self.package = "opencode-linux-x64"
+        """That of the version to start; `opencode-older` is another."""
         self.process: subprocess.Popen[bytes] | None = None
         (self.project / "opencode.json").write_text(json.dumps(_configuration(model_url)))
 
@@ -53,9 +55,9 @@ class OpenCode:
         self.end(signal.SIGKILL)
 
     def start(self) -> None:
-        binary = HERE / "node_modules" / "opencode-linux-x64" / "bin" / "opencode"
+        binary = HERE / "node_modules" / self.package / "bin" / "opencode"
         if not binary.exists():
-            raise Missing("opencode is not here: npm install --ignore-scripts --no-package-lock --prefix tests/serving")
+            raise Missing(f"{self.package} is not here: npm install --ignore-scripts --no-package-lock --prefix tests/serving")
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
@@ -97,6 +99,10 @@ class OpenCode:
     def say(self, session_id: str, text: str) -> None:
         """Say something and wait until the model is done."""
         self.post(f"/session/{session_id}/message", {"parts": [{"type": "text", "text": text}]})
+
+    def say_unanswered(self, session_id: str, text: str) -> None:
+        """Say something that the model is not asked about."""
+        self.post(f"/session/{session_id}/message", {"noReply": True, "parts": [{"type": "text", "text": text}]})
 
     def say_at_once(self, session_id: str, text: str) -> None:
         """Say something and go on."""

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from turso_hooks.cli.text import visible
+from turso_hooks.cli.text import silence, visible
 from turso_hooks.errors import SettingsError, TursoHooksError
 
 _DONE, _FAILED, _WRONG_USAGE = 0, 1, 2
@@ -110,8 +110,7 @@ def _run(arguments: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _ended(_FAILED, "stopped")
     except (_ReaderGone, BrokenPipeError):
-        # Writing more, even at exit, must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return _DONE
     except SettingsError as error:
         return _ended(_WRONG_USAGE, error)

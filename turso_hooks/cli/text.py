@@ -6,6 +6,9 @@ import os
 import re
 import sys
 from datetime import datetime
+from typing import TextIO
+
+import click
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _COLOURLESS = {"dumb", "unknown"}
@@ -21,6 +24,21 @@ def is_terminal() -> bool:
 def takes_colours() -> bool:
     """Whether a person is reading along who wants colours (https://no-color.org), on a terminal that has them."""
     return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "").lower() not in _COLOURLESS
+
+
+def remark(text: str) -> None:
+    """Print a line to standard error. If nobody reads it any more, what is being done goes on all the same."""
+    try:
+        click.echo(text, err=True)
+    except BrokenPipeError:
+        silence(sys.stderr)
+    except OSError:
+        pass
+
+
+def silence(stream: TextIO) -> None:
+    """Let nothing more be read of a stream whose reader is gone: writing more, even at exit, does not complain then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def visible(text: object) -> str:

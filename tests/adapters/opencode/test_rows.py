@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -11,14 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
-from adapters.opencode.conftest import Log, until
+from adapters.opencode.conftest import WITHIN_S, Log, until
 from serving.failing import Failing
 from serving.fixtures import skipping
 from serving.model import ModelServer
 from serving.opencode import PROVIDER, OpenCode
 from serving.proxy import Proxy
+from turso_hooks.adapters.opencode import OpenCodeServer, Watcher
+from turso_hooks.transcripts.opencode import Progress
 
 MakeLog = Callable[[str], Log]
 LOST = "OpenCode's server ended in the middle of this"
@@ -217,6 +221,84 @@ def test_a_session_whose_server_dies_is_marked_and_completed_when_it_is_back(
 
 
 @pytest.mark.slow
+def test_a_server_that_comes_back_under_another_version_is_followed_on(
+    opencode: OpenCode, log: MakeLog, tmp_path: Path, model_server: ModelServer
+) -> None:
+    live, older = log("live"), OpenCode(tmp_path / "older", model_server.url)
+    older.package = "opencode-older"
+    with skipping(), older as server:
+        watching = live.watch(server.url)
+        before = server.begin()
+        server.say(before, "Please [two].")
+        server.end(signal.SIGTERM)
+        server.package = opencode.package
+        server.start()
+        after = server.begin()
+        for session_id in (before, after):
+            server.say(session_id, "Please [plain].")
+        until(lambda: len(live.statuses()) == 2 and is_all_there(live, server))
+        live.end(watching)
+        compare(live, server)
+    assert len({row["runner"] for row in live.table("sessions")}) == 2
+
+
+@pytest.mark.slow
+def test_another_server_at_the_same_address_is_read_from_its_beginning(
+    opencode: OpenCode, log: MakeLog, tmp_path: Path, model_server: ModelServer
+) -> None:
+    live, other = log("live"), OpenCode(tmp_path / "other", model_server.url)
+    with other:
+        other.say(other.begin(), "Please [two].")
+        other.end(signal.SIGTERM)
+        opencode.say(opencode.begin(), "Please [plain].")
+        watching = live.watch(opencode.url)
+        until(lambda: is_all_there(live, opencode))
+        live.end(watching)
+        opencode.end(signal.SIGTERM)
+        other.port = opencode.port
+        other.start()
+        watching = live.watch(other.url)
+        until(lambda: live.table("tool_executions"))
+        live.end(watching)
+    assert len(live.table("sessions")) == 2
+
+
+@pytest.mark.slow
+def test_who_stops_to_read_what_a_watch_says_does_not_end_it(opencode: OpenCode, log: MakeLog) -> None:
+    live = log("live")
+    command = [str(Path(sys.executable).with_name("turso-hooks")), "watch", "opencode", "--url", opencode.url]
+    with subprocess.Popen(command, env=live.environment, stderr=subprocess.PIPE) as watching:
+        assert watching.stderr is not None
+        assert watching.stderr.readline().startswith(b"following ")
+        watching.stderr.close()
+        for _ in range(2):
+            opencode.say(opencode.begin(), "Please [plain].")
+        until(lambda: is_all_there(live, opencode))
+        watching.send_signal(signal.SIGTERM)
+        assert watching.wait(WITHIN_S) == 0
+    compare(live, opencode)
+
+
+@pytest.mark.slow
+def test_a_session_that_waits_for_its_answer_is_read_again_the_next_time(opencode: OpenCode) -> None:
+    answered, waiting = opencode.begin(), opencode.begin()
+    opencode.say(answered, "Please [plain].")
+    opencode.say_unanswered(waiting, "Wait.")
+
+    async def look() -> Progress:
+        async with OpenCodeServer(opencode.url) as server, anyio.create_task_group() as group:
+            watcher = Watcher(server, lambda _: None, lambda _: None, progress=Progress())
+            group.start_soon(watcher.run)
+            await watcher.caught_up.wait()
+            group.cancel_scope.cancel()
+        return watcher.progress
+
+    progress = anyio.run(look)
+    assert progress.unfinished == (waiting,)
+    assert progress.session_id in {answered, waiting}
+
+
+@pytest.mark.slow
 def test_twenty_sessions_at_once_are_kept_each_with_what_is_its_own(opencode: OpenCode, log: MakeLog) -> None:
     live = log("live")
     watching = live.watch(opencode.url)
@@ -314,6 +396,42 @@ def test_a_program_watches_while_it_does_something_else(opencode: OpenCode, log:
     compare(live, opencode)
 
 
+ASKS_AND_ENDS = """
+import json, sys, urllib.request
+
+import anyio
+
+import turso_hooks
+from turso_hooks.adapters.opencode import watch
+
+
+def say(url, session_id):
+    body = json.dumps({"parts": [{"type": "text", "text": "Please [two]."}]}).encode()
+    request = urllib.request.Request(f"{url}/session/{session_id}/message", body, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request).read()
+
+
+async def main(url, session_id):
+    async with watch(url) as watcher:
+        await watcher.caught_up.wait()
+        await anyio.to_thread.run_sync(say, url, session_id)
+
+
+anyio.run(main, *sys.argv[1:])
+turso_hooks.close(10)
+"""
+
+
+@pytest.mark.slow
+def test_a_program_that_ends_with_the_last_word_of_the_model_has_logged_it(opencode: OpenCode, log: MakeLog) -> None:
+    live = log("live")
+    program = live.run([sys.executable, "-c", ASKS_AND_ENDS, opencode.url, opencode.begin()])
+    program.communicate(timeout=WITHIN_S)
+    assert (program.returncode, live.said()) == (0, "")
+    assert is_all_there(live, opencode)
+    compare(live, opencode)
+
+
 @pytest.mark.slow
 def test_a_server_with_a_password_is_read_with_it_and_without_it_that_is_said(
     tmp_path: Path, model_server: ModelServer, log: MakeLog
@@ -346,6 +464,9 @@ def test_what_the_server_fails_to_answer_costs_only_itself(opencode: OpenCode, l
         until(lambda: live.statuses().get(later) == "completed")
         live.end(watching)
         assert failing.failed > 1
+        imported = log("imported").command("import", "opencode", "--url", failing.url)
+        assert (imported.returncode, "it answers 500 to" in imported.stderr) == (1, True)
+        assert "2 sessions, 4 messages" in imported.stdout
     rows = live.table("messages")
     assert [row["session_id"] for row in rows].count(good) == [row["session_id"] for row in rows].count(later) == 2
     # Of an answer that cannot be read there is what the stream has said of it.

@@ -19,17 +19,14 @@ from datetime import datetime
 import anyio
 
 from turso_hooks.adapters.opencode.server import USERNAME, OpenCodeServer
-from turso_hooks.adapters.opencode.watching import FAILED, Watcher
-from turso_hooks.errors import AgentServerError, describe
+from turso_hooks.adapters.opencode.watching import Watcher
+from turso_hooks.errors import AgentServerError
 from turso_hooks.manager import get_plugin_manager
 from turso_hooks.plugin import recorder
 from turso_hooks.shipping import warn_once
+from turso_hooks.transcripts.opencode import Progress
 
 __all__ = ["USERNAME", "OpenCodeServer", "Watcher", "watch"]
-
-
-_AGAIN_AFTER_S = 10.0
-"""After a fault of our own; what was missed meanwhile is read then."""
 
 
 @asynccontextmanager
@@ -39,34 +36,38 @@ async def watch(
     """Log what happens on the server at `base_url`, as long as this context lasts.
 
     `password` is what the server was started with as `OPENCODE_SERVER_PASSWORD`. Of sessions that are there already those are
-    read that changed since `since`; all of them, if it is None.
+    read that changed since `since` (local time if it has no zone); all of them, if it is None.
 
     A server that cannot be reached is tried again, at longer and longer intervals up to ten seconds; one that refuses the
     password is not. Both are logged once, and nothing is raised into the body: it does not depend on its log. To wait until
-    what was there is logged: `await watcher.caught_up.wait()`. Raises `AgentServerError` if `base_url` is none.
+    what was there is logged: `await watcher.caught_up.wait()`. At the end what has changed is read once more, for three seconds
+    at most. Raises `AgentServerError` if `base_url` is none; what the body raises goes through as it is.
     """
+    failure: BaseException | None = None
+    progress = Progress(since.astimezone() if since is not None else None)
     async with OpenCodeServer(base_url, username=username, password=password) as server:
-        watcher = Watcher(server, get_plugin_manager().emit, recorder.count, since=since, tell=_tell)
-        async with anyio.create_task_group() as group:
-            group.start_soon(_run, watcher)
-            try:
-                yield watcher
-            finally:
+        watcher = Watcher(server, get_plugin_manager().emit, recorder.count, progress=progress, tell=_tell)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_run, watcher)
+                try:
+                    yield watcher
+                except anyio.get_cancelled_exc_class():
+                    raise
+                except BaseException as error:  # noqa: BLE001  # raised from within the task group it would come out as a group
+                    failure = error
                 group.cancel_scope.cancel()
-                watcher.finish()
+        finally:
+            await watcher.finish()
+    if failure is not None:
+        raise failure
 
 
 async def _run(watcher: Watcher) -> None:
-    while True:
-        try:
-            await watcher.run()
-        except AgentServerError as error:
-            _tell(str(error))
-            return
-        except Exception as error:  # noqa: BLE001  # raised from here it would end whatever runs beside it
-            recorder.count(FAILED)
-            warn_once(f"{FAILED}:{type(error).__name__}", "an OpenCode server was not followed: %s", describe(error))
-        await anyio.sleep(_AGAIN_AFTER_S)
+    try:
+        await watcher.run()
+    except AgentServerError as error:
+        _tell(str(error))
 
 
 def _tell(trouble: str | None) -> None:

@@ -72,7 +72,7 @@ class OpenCodeServer:
         return text_of(mapping_of(await self._get("/global/health")).get("version"))
 
     async def sessions(self) -> AsyncIterator[Mapping[str, Any]]:
-        """All sessions of all directories, those that changed last first."""
+        """All sessions of all directories, those that changed last first. One that changes meanwhile may be left out."""
         cursor: str | None = None
         while True:
             params = {"limit": str(_PAGE), **({"cursor": cursor} if cursor else {})}
@@ -124,8 +124,8 @@ class OpenCodeServer:
         async for event in source:
             try:
                 yield mapping_of(event.json())
-            except ValueError:
-                continue  # half of one, as a cut connection leaves it
+            except (ValueError, RecursionError):
+                continue  # half of one, as a cut connection leaves it, or one nested so deeply that nobody can read it
 
     async def _get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
         response = await self._ask(path, params)
@@ -157,6 +157,9 @@ class OpenCodeServer:
     def _json(self, response: httpx2.Response) -> Any:
         try:
             return response.json()
+        except RecursionError as error:
+            problem = f"what it answers to {response.request.url.path} is nested too deeply to be read"
+            raise AgentServerFailed(self.base_url, problem) from error
         except ValueError as error:
             problem = f"what it answers to {response.request.url.path} is no JSON"
             raise AgentServerError(self.base_url, problem, "is that an OpenCode server?") from error

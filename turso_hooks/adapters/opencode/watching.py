@@ -10,18 +10,20 @@ from __future__ import annotations
 import json
 import random
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from io import StringIO
+from typing import Any, NamedTuple
 
 import anyio
 
 from turso_hooks.adapters.opencode.server import OpenCodeServer
 from turso_hooks.errors import AgentServerError, AgentServerFailed, AgentServerUnreachable, describe
-from turso_hooks.events import Event, utc_now
+from turso_hooks.events import Event, SessionEnded, utc_now
 from turso_hooks.shipping import warn_once
 from turso_hooks.transcripts.anthropic import mapping_of, text_of
-from turso_hooks.transcripts.opencode import Reader, asked, is_whole, is_whole_part, retried, said
+from turso_hooks.transcripts.opencode import Progress, Reader, asked, is_whole, is_whole_part, retried, said
 
 FAILED = "adapter_failed"
 """The reason that is counted when something in here went wrong."""
@@ -30,13 +32,17 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
 _GONE_AFTER_S = 5.0
 """A server that cannot be reached for so long is gone, and with it what was under way."""
 
+_LAST_LOOK_S = 3.0
+"""So long a program waits at most for its log when it ends."""
+
 _DEAD_AFTER = timedelta(days=1)
-"""An answer that was begun so long ago and is not whole will never be."""
+"""An answer that was begun so long ago and is not whole will never be, and a question without any will get none."""
 
 _OVERLAP = timedelta(seconds=10)
 """So much more is read than what changed since a server's last word: what it says and what it writes are not of one moment."""
 
 _MOST_SEEN = 100_000
+_MOST_SESSIONS = 10_000
 _MOST_UNDER_WAY = 10_000
 _MOST_DIRECTORIES = 1000
 _MOST_PARTIAL_CHARS = 1 << 22
@@ -46,25 +52,24 @@ _MOST_PARTIAL_CHARS = 1 << 22
 class Watcher:
     """Makes events of whatever happens on a server, and gives them to `emit`.
 
-    What changed before `since` is left alone, but for the sessions `unfinished`; nothing, if it is None. `tell` is called with
-    each trouble with the server, once, and with None when it is over. A fault in here is given to `count`, and ends nothing.
+    What is known by `progress` is left alone. `tell` is called with each trouble with the server, once, and with None when it
+    is over. A fault in here is given to `count`, and ends nothing.
     """
 
-    def __init__(  # noqa: PLR0913  # by name
+    def __init__(
         self,
         server: OpenCodeServer,
         emit: Callable[[Event], object],
         count: Callable[[str], object],
         *,
-        since: datetime | None = None,
-        unfinished: Iterable[str] = (),
+        progress: Progress,
         tell: Callable[[str | None], object] = lambda _: None,
     ) -> None:
         self.reader = Reader(utc_now())
         self.caught_up = anyio.Event()
         """Set once everything that was there is logged."""
-        self.since = since
-        """The time, by the server's clock, up to which all changes are known."""
+        self._since = progress.since
+        self._witness = progress.session_id
         self._server = server
         self._emit = emit
         self._count = count
@@ -72,10 +77,16 @@ class Watcher:
         self._trouble: str | None = None
         self._reached_at = 0.0
         self._was_reached = False
-        self._to_read: dict[str, Mapping[str, Any]] = {session_id: {} for session_id in unfinished}
+        self._to_read: dict[str, Mapping[str, Any]] = {session_id: {} for session_id in progress.unfinished}
         """Sessions of which something may have been missed, by their id, with their `info`."""
+        self._were_read: dict[str, None] = {}
+        """Sessions that were read on this connection: of these a change is all that may be missing."""
         self._changed: dict[tuple[str, str], None] = {}
-        """Messages that have changed, by session and message."""
+        """Messages of theirs that have changed, by session and message."""
+        self._turns: dict[str, _Turn] = {}
+        """How far each session is that was logged."""
+        self._failed: dict[str, None] = {}
+        """Sessions of which the server failed to give something: to be tried again on the next connection."""
         self._newest: datetime | None = None
         """The time of the last change of which the stream has told."""
         self._wake = anyio.Event()
@@ -86,6 +97,11 @@ class Watcher:
         self._directories: dict[str, None] = {}
         """Those of which the stream has told."""
         self._is_to_look_after = False
+
+    @property
+    def progress(self) -> Progress:
+        """How far the server was read: what a later watcher need not read again."""
+        return Progress(self._since, self._witness, self._unfinished())
 
     async def run(self) -> None:
         """Follow the server until cancelled. Raises `AgentServerError` if it refuses, and will again."""
@@ -98,18 +114,30 @@ class Watcher:
             self._is_in_trouble(str(error))
             if anyio.current_time() - self._reached_at > _GONE_AFTER_S:
                 self._give_up()
-            pause_s = _FIRST_PAUSE_S if self._reached_at > began else min(2 * pause_s, _LONGEST_PAUSE_S)
+            was_cut = self._reached_at > began and isinstance(error, AgentServerUnreachable)
+            pause_s = _FIRST_PAUSE_S if was_cut else min(2 * pause_s, _LONGEST_PAUSE_S)
             await anyio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311  # so that many do not come at once
 
-    def unfinished(self) -> list[str]:
-        """The sessions of answers that are not whole, and those that are still to be read."""
-        changed = {session_id for session_id, _ in self._changed}
-        return sorted({answer.session_id for answer in self._under_way.values()} | self._to_read.keys() | changed)
+    async def finish(self) -> None:
+        """Read once more what has changed, for a few seconds at most; of unfinished answers what has come is logged.
 
-    def finish(self) -> None:
-        """Log of unfinished answers what has come so far; to be called when nobody follows any more."""
+        To be called when nobody follows any more: what the stream was about to tell would be missing.
+        """
+        with anyio.move_on_after(_LAST_LOOK_S, shield=True), suppress(AgentServerError):
+            if self.caught_up.is_set():
+                await self._unless_it_fails(self._look_around)
+                await self._read_sessions()
+                await self._read_messages()
         for answer in self._under_way.values():
             self._log(answer.message())
+
+    def _unfinished(self) -> tuple[str, ...]:
+        """The sessions of which more is to come, and those that are still to be read."""
+        oldest = utc_now() - _DEAD_AFTER
+        running = {session_id for session_id, turn in self._turns.items() if turn.is_running and turn.at > oldest}
+        answering = {answer.session_id for answer in self._under_way.values()}
+        changed = {session_id for session_id, _ in self._changed}
+        return tuple(sorted(running | answering | changed | self._to_read.keys() | self._failed.keys()))
 
     # One connection.
 
@@ -117,13 +145,17 @@ class Watcher:
         """Follow the server until the connection ends; why it has."""
         failures: list[AgentServerError] = []
         connected = anyio.Event()
+        self._were_read.clear()
 
         async def safely(work: Callable[[anyio.Event], Awaitable[None]]) -> None:
             try:
                 await work(connected)
             except AgentServerError as error:
                 failures.append(error)
-                group.cancel_scope.cancel()
+            except Exception as error:  # noqa: BLE001  # one of ours: it must not end whatever runs beside it
+                self._has_failed(error)
+                failures.append(AgentServerFailed(self._server.base_url, f"it could not be followed ({describe(error)})"))
+            group.cancel_scope.cancel()
 
         async with anyio.create_task_group() as group:
             group.start_soon(safely, self._listen)
@@ -142,36 +174,50 @@ class Watcher:
     async def _read(self, connected: anyio.Event) -> None:
         await connected.wait()
         await self._look_around()
+        self._is_to_look_after = True
         while True:
             self._wake = anyio.Event()
-            while self._to_read:
-                session_id, info = next(iter(self._to_read.items()))
-                await self._unless_it_fails(self._read_session, session_id, info)
-                self._to_read.pop(session_id, None)
+            await self._read_sessions()
             await self._look_after_unfinished()
             self.caught_up.set()
             self._is_in_trouble(None)
-            while self._changed:
-                await self._read_changed(*next(iter(self._changed)))
-            if self._newest is not None and (self.since is None or self._newest > self.since):
-                self.since = self._newest
+            await self._read_messages()
+            if self._newest is not None and (self._since is None or self._newest > self._since):
+                self._since = self._newest
             await self._wake.wait()
 
     async def _look_around(self) -> None:
         """See which sessions have changed."""
-        newest, limit = self.since, None if self.since is None else self.since - _OVERLAP
+        if self._witness is not None and not await self._server.session(self._witness):
+            self._since = None  # another server, or that session was deleted
+        newest, limit = self._since, None if self._since is None else self._since - _OVERLAP
+        witness = self._witness
         async for info in self._server.sessions():
             updated = _time(mapping_of(info.get("time")).get("updated"))
             if updated is not None and limit is not None and updated < limit:
                 break
-            newest = updated if newest is None or (updated is not None and updated > newest) else newest
             session_id = text_of(info.get("id"))
             if session_id is not None:
                 self._to_read[session_id] = info
-        for answer in self._under_way.values():
-            self._to_read.setdefault(answer.session_id, {})
-        self._is_to_look_after = True
-        self.since = newest
+            if newest is None or (updated is not None and updated > newest):
+                newest, witness = updated, session_id
+        for session_id in self._unfinished():
+            self._to_read.setdefault(session_id, {})
+        self._since, self._witness = newest, witness
+
+    async def _read_sessions(self) -> None:
+        while self._to_read:
+            session_id, info = next(iter(self._to_read.items()))
+            self._were_read[session_id] = None  # now, for it may change while it is read
+            _forget(self._were_read, _MOST_SESSIONS)
+            self._failed.pop(session_id, None)
+            if not await self._unless_it_fails(self._read_session, session_id, info):
+                self._is_to_retry(session_id)
+            del self._to_read[session_id]
+
+    async def _read_messages(self) -> None:
+        while self._changed:
+            await self._read_changed(*next(iter(self._changed)))
 
     async def _read_session(self, session_id: str, info: Mapping[str, Any]) -> None:
         info = info or await self._server.session(session_id)
@@ -186,10 +232,15 @@ class Watcher:
     async def _read_changed(self, session_id: str, message_id: str) -> None:
         del self._changed[session_id, message_id]  # now, for it may change while it is read
         try:
-            await self._unless_it_fails(self._read_message, session_id, message_id)
+            if not await self._unless_it_fails(self._read_message, session_id, message_id):
+                self._is_to_retry(session_id)
         except BaseException:
             self._changed[session_id, message_id] = None
             raise
+
+    def _is_to_retry(self, session_id: str) -> None:
+        self._failed[session_id] = None
+        _forget(self._failed, _MOST_SESSIONS)
 
     async def _read_message(self, session_id: str, message_id: str) -> None:
         self._log(await self._server.message(session_id, message_id))
@@ -224,13 +275,16 @@ class Watcher:
                 if self._under_way.get(answer.message_id) is answer:
                     self._lose(answer)
 
-    async def _unless_it_fails(self, read: Callable[..., Awaitable[None]], *what: Any) -> None:
-        """Read something; what the server fails to answer is told, and the rest goes on."""
+    async def _unless_it_fails(self, read: Callable[..., Awaitable[None]], *what: Any) -> bool:
+        """Read something; what the server fails to answer, or we to understand, is told, and the rest goes on."""
         try:
             await read(*what)
-        except AgentServerFailed as error:
-            self._count(FAILED)
-            warn_once(f"{FAILED}:opencode", "something of an OpenCode server was not logged: %s", error)
+        except Exception as error:
+            if isinstance(error, AgentServerError) and not isinstance(error, AgentServerFailed):
+                raise
+            self._has_failed(error)
+            return False
+        return True
 
     # What the stream says.
 
@@ -242,6 +296,7 @@ class Watcher:
             info = mapping_of(told.get("info"))
             self._newest = _time(mapping_of(info.get("time")).get("updated")) or self._newest
             self._log_session(info)
+            self._is_known(text_of(info.get("id")) or "")
         elif kind == "message.updated":
             self._take_message(mapping_of(told.get("info")))
         elif kind == "message.part.updated":
@@ -266,13 +321,21 @@ class Watcher:
         if session_id is None or message_id is None or part_id is None:
             return
         if message_id in self._under_way:
-            self._under_way[message_id].parts[part_id] = dict(part)
+            self._under_way[message_id].take(part_id, part)
         if is_whole_part(part):
             self._has_changed(session_id, message_id)
 
     def _has_changed(self, session_id: str, message_id: str) -> None:
-        self._changed[session_id, message_id] = None
-        self._wake.set()
+        if self._is_known(session_id):
+            self._changed[session_id, message_id] = None
+            self._wake.set()
+
+    def _is_known(self, session_id: str) -> bool:
+        """Whether a session was read on this connection. If not, it is to be: some of it may have been missed."""
+        if session_id and session_id not in self._were_read:
+            self._to_read.setdefault(session_id, {})
+            self._wake.set()
+        return session_id in self._were_read
 
     def _answer_of(self, session_id: str, message_id: str) -> _Answer:
         answer = self._under_way.get(message_id)
@@ -308,7 +371,14 @@ class Watcher:
         else:
             self._under_way.pop(message_id, None)
         if self._is_news(message_id, message):
-            self._say(self.reader.message(message))
+            events = self.reader.message(message)
+            self._take_turn(session_id, info, is_running=not any(isinstance(event, SessionEnded) for event in events))
+            self._say(events)
+
+    def _take_turn(self, session_id: str, info: Mapping[str, Any], *, is_running: bool) -> None:
+        known, at = self._turns.pop(session_id, None), _time(mapping_of(info.get("time")).get("created")) or utc_now()
+        self._turns[session_id] = known if known is not None and known.at > at else _Turn(at, is_running)
+        _forget(self._turns, _MOST_SESSIONS)
 
     def _give_up(self) -> None:
         for answer in self._under_way.values():
@@ -347,8 +417,20 @@ class Watcher:
         try:
             log(what)
         except Exception as error:  # noqa: BLE001  # what one message does to us, the others must not suffer
-            self._count(FAILED)
-            warn_once(f"{FAILED}:{type(error).__name__}", "something of an OpenCode server was not logged: %s", describe(error))
+            self._has_failed(error)
+
+    def _has_failed(self, error: Exception) -> None:
+        self._count(FAILED)
+        what = error if isinstance(error, AgentServerError) else describe(error)
+        warn_once(f"{FAILED}:{type(error).__name__}", "something of an OpenCode server was not logged: %s", what)
+
+
+class _Turn(NamedTuple):
+    """The last message of a session that was logged."""
+
+    at: datetime
+    is_running: bool
+    """Whether an answer is to follow."""
 
 
 class _Answer:
@@ -358,9 +440,11 @@ class _Answer:
         self.session_id = session_id
         self.message_id = message_id
         self.info: Mapping[str, Any] = {}
-        self.parts: dict[str, dict[str, Any]] = {}
         self.directory: str | None = None
         self.is_lost = False
+        self._parts: dict[str, Mapping[str, Any]] = {}
+        self._came: dict[str, StringIO] = {}
+        """What has come of each part since it was told."""
         self._chars = 0
 
     def since(self, default: datetime) -> datetime:
@@ -371,20 +455,29 @@ class _Answer:
         """Take over what the server says, which of a part that is not whole is less than its stream has said."""
         for part in parts if isinstance(parts, list) else []:
             part_id = text_of(mapping_of(part).get("id"))
-            if part_id is not None and (is_whole_part(part) or part_id not in self.parts):
-                self.parts[part_id] = dict(part)
+            if part_id is not None and (is_whole_part(part) or part_id not in self._parts):
+                self.take(part_id, part)
+
+    def take(self, part_id: str, part: Mapping[str, Any]) -> None:
+        """Take over what is said of a part."""
+        self._parts[part_id] = part
+        self._came.pop(part_id, None)
 
     def add(self, delta: Mapping[str, Any]) -> None:
         """Append what has come of a part."""
-        part = self.parts.get(text_of(delta.get("partID")) or "")
-        field, more = delta.get("field"), delta.get("delta")
-        if part is None or field != "text" or not isinstance(more, str) or self._chars > _MOST_PARTIAL_CHARS:
+        part_id, field, more = text_of(delta.get("partID")), delta.get("field"), delta.get("delta")
+        if part_id not in self._parts or field != "text" or not isinstance(more, str) or self._chars > _MOST_PARTIAL_CHARS:
             return
         self._chars += len(more)
-        part["text"] = f"{part.get('text') or ''}{more}"
+        self._came.setdefault(part_id, StringIO()).write(more)
 
     def message(self) -> Mapping[str, Any]:
-        return {"info": self.info, "parts": list(self.parts.values())}
+        """The message as far as it is known."""
+        return {"info": self.info, "parts": [self._part(part_id) for part_id in self._parts]}
+
+    def _part(self, part_id: str) -> Mapping[str, Any]:
+        part, came = self._parts[part_id], self._came.get(part_id)
+        return part if came is None else {**part, "text": f"{part.get('text') or ''}{came.getvalue()}"}
 
 
 def _time(value: Any) -> datetime | None:

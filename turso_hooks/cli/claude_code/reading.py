@@ -19,7 +19,7 @@ from turso_hooks.adapters.claude_code.inbox import FOLDER
 from turso_hooks.cli.claude_code.batches import batches, imported
 from turso_hooks.cli.importer import Importer, identity_of, is_losing, progress_file, say_counts, say_lost
 from turso_hooks.cli.options import database_option, json_option, print_json, settings_for, shown_url
-from turso_hooks.cli.text import one_line, plural, visible
+from turso_hooks.cli.text import one_line, plural, remark, visible
 from turso_hooks.errors import DatabaseError, TranscriptError
 from turso_hooks.settings import Settings
 
@@ -148,26 +148,26 @@ def watch_claude_code_command(paths: tuple[Path, ...], every_s: float, database_
     try:
         _watch(settings_for(database_url), _given(paths), every_s)
     except KeyboardInterrupt:
-        click.echo("stopped", err=True)
+        remark("stopped")
 
 
 def _watch(settings: Settings, given: tuple[Path, ...], every_s: float) -> None:
     with Importer(settings) as importer:
         progress = progress_in(settings)
         follower = Follower(importer.emit, progress.files)
-        click.echo(f"following {', '.join(visible(path) for path in given)} into {one_line(importer.database)}", err=True)
+        remark(f"following {', '.join(visible(path) for path in given)} into {one_line(importer.database)}")
         told: set[str] = set()
         while True:
             try:
                 lines = sum(follower.read(session) for path in given for session in sessions_in(path.absolute()))
                 if lines:
                     importer.ship()
-                    click.echo(f"{plural(lines, 'line')} more", err=True)
+                    remark(f"{plural(lines, 'line')} more")
                     if not is_losing(importer.counts):
                         progress.save()
                 for path in follower.found.unreadable.keys() - told:
-                    click.echo(visible(f"cannot read {path}: {follower.found.unreadable[path]}"), err=True)
+                    remark(visible(f"cannot read {path}: {follower.found.unreadable[path]}"))
                     told.add(path)
             except DatabaseError as error:  # what was read waits in the journal until it takes something again
-                click.echo(visible(error), err=True)
+                remark(visible(error))
             time.sleep(every_s)  # files give no event to wait for

@@ -21,10 +21,10 @@ from turso_hooks.cli.opencode.known import Known
 from turso_hooks.cli.opencode.server import server_at
 from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
 from turso_hooks.cli.text import one_line, plural, visible
-from turso_hooks.errors import TranscriptError
+from turso_hooks.errors import AgentServerFailed, TranscriptError
 from turso_hooks.events import MessageAdded, ToolCallFinished, ToolCallStarted, utc_now
 from turso_hooks.settings import Settings
-from turso_hooks.transcripts.opencode import Reader
+from turso_hooks.transcripts.opencode import Progress, Reader
 
 _OVERLAP = timedelta(seconds=10)
 """So much more is read than what has changed: a change is not there at the time that it names, but a little later."""
@@ -39,6 +39,8 @@ class OpenCodeImport:
     unchanged: int = 0
     messages: int = 0
     tool_calls: int = 0
+    failed: list[str] = field(default_factory=list)
+    """Why sessions could not be read."""
     not_understood: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -67,7 +69,9 @@ def import_opencode_command(file: Path | None, url: str | None, database_url: st
         say_counts(result.counts)
         for what, number in sorted(result.not_understood.items()):
             click.echo(f"not understood: {number:,} x {visible(what)}", err=True)
-    if say_lost(result.counts):
+    for problem in result.failed:
+        click.echo(visible(problem), err=True)
+    if say_lost(result.counts) or result.failed:
         raise click.exceptions.Exit(1)
 
 
@@ -81,18 +85,20 @@ def _given(file: Path | None) -> Path:
 def _of_file(settings: Settings, file: Path) -> OpenCodeImport:
     """Import what has changed in a file since the last time."""
     known = Known(settings, str(file.absolute()))
-    newest = known.since
     with _Importing(settings) as importing:
         opened = OpenCodeFile(file)
-        for info, changed in opened.sessions():
-            if known.since is not None and changed < known.since - _OVERLAP:
+        sessions = list(opened.sessions())
+        is_same = any(info["id"] == known.progress.session_id for info, _ in sessions)
+        since = known.progress.since if is_same else None
+        for info, changed in sessions:
+            if since is not None and changed < since - _OVERLAP:
                 importing.result.unchanged += 1
             else:
                 importing.add(info, opened.messages(info["id"]))
-                newest = changed
         result = importing.finish()
-    if not is_losing(result.counts):
-        known.save(newest)
+    if sessions and not is_losing(result.counts):
+        info, changed = sessions[-1]
+        known.save(Progress(changed, info["id"]))
     return result
 
 
@@ -100,8 +106,13 @@ async def _of_server(settings: Settings, url: str) -> OpenCodeImport:
     """Import everything that is on a server, which does not say of a session when the last of it changed."""
     async with server_at(url) as server:
         with _Importing(settings) as importing:
-            async for info in server.sessions():
-                importing.add(info, await server.messages(str(info.get("id"))))
+            sessions: dict[str, Mapping[str, Any]] = {}
+            for _ in range(2):  # one that changed while they were listed may have been left out, but not twice
+                async for info in server.sessions():
+                    sessions[str(info.get("id"))] = info
+            for session_id, info in sessions.items():
+                with importing.noting_failures():
+                    importing.add(info, await server.messages(session_id))
             return importing.finish()
 
 
@@ -131,6 +142,14 @@ class _Importing:
         self.result.messages += sum(isinstance(event, MessageAdded) for event in events)
         self.result.tool_calls += sum(isinstance(event, (ToolCallStarted, ToolCallFinished)) for event in events)
         self._advance()
+
+    @contextmanager
+    def noting_failures(self) -> Iterator[None]:
+        """What a server fails to answer is kept for the result, and the rest goes on."""
+        try:
+            yield
+        except AgentServerFailed as error:
+            self.result.failed.append(str(error))
 
     def finish(self) -> OpenCodeImport:
         """Wait until all of it is in the database."""

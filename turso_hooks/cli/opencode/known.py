@@ -4,58 +4,53 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-import click
-
 from turso_hooks.cli.importer import identity_of, progress_file
-from turso_hooks.cli.text import visible
+from turso_hooks.cli.text import remark, visible
 from turso_hooks.errors import DatabaseUnavailable
 from turso_hooks.settings import Settings
+from turso_hooks.transcripts.opencode import Progress
 
 _FOLDER = "opencode"
 
 
 class Known:
-    """What is known of `source`, the address of a server or the path of a file.
+    """How far `source`, the address of a server or the path of a file, was read into the database.
 
-    `since` is the time, by its clock, up to which all changes are in the database, but for sessions that were not over:
-    `unfinished`. Both are empty if it is another database than before, or nothing is in it.
+    `progress` is empty if it is another database than before, or nothing is in it.
     """
 
     def __init__(self, settings: Settings, source: str) -> None:
         self._path = progress_file(settings, _FOLDER)
         self._source = source
         self._identity: str | None = None
-        self.since: datetime | None = None
-        self.unfinished: list[str] = []
+        self.progress = Progress()
         try:
             self._identity, is_empty = identity_of(settings)
         except DatabaseUnavailable as error:  # what happens waits in the journal until it can be reached
-            click.echo(visible(error), err=True)
+            remark(visible(error))
             return
         kept: Any = None if is_empty else self._kept().get(source)
         with suppress(ValueError, KeyError, TypeError):
-            self.since = datetime.fromisoformat(kept["since"])
-            self.unfinished = [str(each) for each in kept["unfinished"]]
+            since, unfinished = datetime.fromisoformat(kept["since"]), tuple(map(str, kept["unfinished"]))
+            self.progress = Progress(since, kept["session_id"], unfinished)
 
-    def save(self, since: datetime | None, unfinished: Sequence[str] = ()) -> None:
+    def save(self, progress: Progress) -> None:
         """Keep it, if it is other than before. What is written is whole, or not there; if it cannot be, that is said."""
-        if since is None or self._identity is None or (since, list(unfinished)) == (self.since, self.unfinished):
+        if progress.since is None or self._identity is None or progress == self.progress:
             return
-        self.since, self.unfinished = since, list(unfinished)
+        self.progress = progress
         try:
-            self._write()
+            self._write({**progress._asdict(), "since": progress.since.isoformat()})
         except OSError as error:
             problem = f"{visible(self._path)}: {error.strerror}"
-            click.echo(f"the next time will read all again, for what was read cannot be noted in {problem}", err=True)
+            remark(f"the next time will read all again, for what was read cannot be noted in {problem}")
 
-    def _write(self) -> None:
-        assert self.since is not None
-        sources = {**self._kept(), self._source: {"since": self.since.isoformat(), "unfinished": self.unfinished}}
+    def _write(self, progress: dict[str, Any]) -> None:
+        sources = {**self._kept(), self._source: progress}
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         beginning = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         beginning.write_text(json.dumps({"database": self._identity, "sources": sources}), encoding="ascii")

@@ -6,10 +6,9 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import click
 from typing_extensions import Self
 
-from turso_hooks.cli.text import one_line, plural
+from turso_hooks.cli.text import one_line, plural, remark
 from turso_hooks.events import Event, MessageAdded, SessionEnded, SessionStarted, ToolCallFinished, ToolCallStarted
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class Screen:
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False)
         else:
-            click.echo(text, err=True)
+            remark(text)
 
     def tell(self, trouble: str | None) -> None:
         """Say that the server is out of reach, or there again."""

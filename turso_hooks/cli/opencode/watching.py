@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 import anyio
 import click
 
+from turso_hooks.cli.importer import is_losing
 from turso_hooks.cli.opencode.known import Known
 from turso_hooks.cli.opencode.screen import Screen
 from turso_hooks.cli.opencode.server import server_at
 from turso_hooks.cli.options import database_option, settings_for, shown_url
-from turso_hooks.cli.text import one_line, plural, visible
+from turso_hooks.cli.text import one_line, plural, remark, visible
 from turso_hooks.errors import AgentServerError
 from turso_hooks.events import Event
 from turso_hooks.manager import build_plugin_manager
 from turso_hooks.plugin import Recorder
 
 if TYPE_CHECKING:
-    from turso_hooks.adapters.opencode import OpenCodeServer, Watcher
+    from turso_hooks.adapters.opencode import OpenCodeServer
 
 _SAVE_EVERY_S = 5.0
 
@@ -47,19 +48,19 @@ def watch_opencode_command(url: str, database_url: str | None) -> None:
                 emit(event)
                 screen.show(event)
 
-            anyio.run(_watch, server, log, recorder.count, known, screen.tell)
+            anyio.run(_watch, server, log, recorder, known, screen.tell)
             screen.say("stopped")
     finally:
         shipped = recorder.close(settings.exit_timeout_s)
         if not shipped.is_complete:
             what = f"{plural(shipped.waiting, 'event')} wait in the journal"
-            click.echo(f"{what}: {visible(shipped.problem)}; turso-hooks drain ships them", err=True)
+            remark(f"{what}: {visible(shipped.problem)}; turso-hooks drain ships them")
 
 
 async def _watch(
     server: OpenCodeServer,
     log: Callable[[Event], object],
-    count: Callable[[str], object],
+    recorder: Recorder,
     known: Known,
     tell: Callable[[str | None], object],
 ) -> None:
@@ -68,7 +69,12 @@ async def _watch(
 
     refusals: list[AgentServerError] = []
     async with server:
-        watcher = Watcher(server, log, count, since=known.since, unfinished=known.unfinished, tell=tell)
+        watcher = Watcher(server, log, recorder.count, progress=known.progress, tell=tell)
+
+        def save() -> None:
+            if watcher.caught_up.is_set() and not is_losing(recorder.counts()):
+                known.save(watcher.progress)
+
         async with anyio.create_task_group() as group:
 
             async def follow() -> None:
@@ -78,6 +84,11 @@ async def _watch(
                     refusals.append(error)
                     group.cancel_scope.cancel()
 
+            async def save_now_and_then() -> None:
+                while True:
+                    await anyio.sleep(_SAVE_EVERY_S)
+                    save()
+
             async def wait_for_end() -> None:
                 with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                     async for _ in signals:
@@ -85,19 +96,8 @@ async def _watch(
 
             group.start_soon(follow)
             group.start_soon(wait_for_end)
-            group.start_soon(_save_now_and_then, watcher, known)
-        watcher.finish()
-        _save(watcher, known)
+            group.start_soon(save_now_and_then)
+        await watcher.finish()
+        save()
     for error in refusals:
         raise error
-
-
-async def _save_now_and_then(watcher: Watcher, known: Known) -> None:
-    while True:
-        await anyio.sleep(_SAVE_EVERY_S)
-        _save(watcher, known)
-
-
-def _save(watcher: Watcher, known: Known) -> None:
-    if watcher.caught_up.is_set():
-        known.save(watcher.since, watcher.unfinished())

@@ -19,13 +19,14 @@ Ids:
 A session runs from each message of the user's on, and ends with the model's last answer to it: OpenCode knows no other end.
 
 `reader` is what is used, `stream` makes notes of what only a server's stream says, `parts` takes messages apart, `stamped` is
-what all events have in common.
+what all events have in common, `progress` is how far a source was read.
 """
 
 from __future__ import annotations
 
 from turso_hooks.transcripts.opencode.parts import is_whole, is_whole_part
+from turso_hooks.transcripts.opencode.progress import Progress
 from turso_hooks.transcripts.opencode.reader import Reader
 from turso_hooks.transcripts.opencode.stream import asked, retried, said
 
-__all__ = ["Reader", "asked", "is_whole", "is_whole_part", "retried", "said"]
+__all__ = ["Progress", "Reader", "asked", "is_whole", "is_whole_part", "retried", "said"]
