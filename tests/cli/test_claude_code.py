@@ -465,6 +465,22 @@ def test_a_watch_names_once_what_it_cannot_read(machine: Machine, transcripts: P
             process.communicate(timeout=30)
 
 
+def test_a_watch_goes_on_when_nobody_reads_what_it_says(machine: Machine, transcripts: Path) -> None:
+    with machine.start("watch", "claude-code", "--every", "0.05") as process:
+        try:
+            assert process.stderr is not None
+            assert process.stderr.readline().startswith("following ")
+            process.stderr.close()
+            write(transcripts / "-home-ada-new" / "s3.jsonl", *turn("s3", 0))
+            until(lambda: machine.counted().get("sessions") == 4)
+            write(transcripts / "-home-ada-new" / "s4.jsonl", *turn("s4", 0))
+            until(lambda: machine.counted().get("sessions") == 5)
+            os.killpg(process.pid, signal.SIGTERM)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["by Ctrl-C", "by a supervisor"])
 def test_a_watch_follows_what_grows_until_it_is_stopped(machine: Machine, transcripts: Path, how: signal.Signals) -> None:
     with machine.start("watch", "claude-code", "--every", "0.05") as process:
