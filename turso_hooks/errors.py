@@ -19,6 +19,7 @@
     │   ├── AgentServerUnreachable    at this moment: trying again is right
     │   └── AgentServerFailed         to answer this one question; others it may
     ├── TranscriptError           a foreign transcript, or one conversation of it, cannot be read
+    ├── QueryError                a question cannot be answered as it was asked
     └── SessionNotFound           no session, or more than one, has that id
 
 None of them reaches an agent: hooks swallow, count and report. They are raised by the query API, the client functions and
@@ -165,6 +166,10 @@ class AgentServerFailed(AgentServerError):
 
 class TranscriptError(TursoHooksError):
     """A foreign transcript cannot be read; the message names the line or the conversation."""
+
+
+class QueryError(TursoHooksError):
+    """A question cannot be answered as it was asked: a limit, a cursor, a status that is none; the message says what is."""
 
 
 class SessionNotFound(TursoHooksError):

@@ -136,6 +136,13 @@ class Settings:
         "events",
         "The most events shipped in one transaction.",
     )
+    search_index: bool = _setting(
+        "TURSO_HOOKS_SEARCH_INDEX",
+        True,
+        _yes_or_no,
+        "1 or 0",
+        "Keep an index of all text, where the database can: without it a search finds the newest only.",
+    )
     request_timeout_s: float = _setting(
         "TURSO_HOOKS_REQUEST_TIMEOUT_S",
         30.0,

@@ -48,7 +48,7 @@ class Journal:
 
     def shipper(self, url: str, token: str | None = None, timeout_s: float = 5.0, batch_events: int = 1000) -> Shipper:
         database = open_database(parse_database_url(url), auth_token=token, request_timeout_s=timeout_s)
-        self._shippers.append(Shipper(database, self.folder, writer=self.writer, batch_events=batch_events))
+        self._shippers.append(Shipper(database, self.folder, writer=self.writer, batch_events=batch_events, search_index=False))
         return self._shippers[-1]
 
     def ship(self, url: str, token: str | None = None, timeout_s: float = 5.0) -> Shipper:

@@ -25,6 +25,8 @@ _COMMANDS = {
     "install": ("claude_code", "Let other programs log through hooks of theirs."),
     "journal": ("journal", "Look into the journal, and see to dead letters."),
     "migrate": ("schema", "Bring a database's schema up to date."),
+    "reindex": ("searching", "Bring into the search index what is not there yet."),
+    "search": ("searching", "Find words in everything that was logged."),
     "show": ("sessions", "Show one conversation."),
     "sessions": ("sessions", "List conversations, newest first."),
     "status": ("status", "Show what waits, what was shipped, and what was not kept."),

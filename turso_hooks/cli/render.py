@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from turso_hooks.cli.text import one_line, plural, visible, when
-from turso_hooks.query import Conversation, Message, ModelCall, Note, SessionSummary, ToolCall
+from turso_hooks.query import Conversation, Hit, Message, ModelCall, Note, SessionSummary, ToolCall
 
 _INDENT = (0, 0, 0, 2)
 _SHOWN_LINES, _SHOWN_CHARS = 12, 2000
@@ -59,13 +59,24 @@ def render_conversation(conversation: Conversation, *, is_whole: bool) -> Render
     return Group(header, Text(), *_body(conversation, is_whole=is_whole))
 
 
-def show_sessions(sessions: list[SessionSummary]) -> None:
+def render_hit(hit: Hit) -> RenderableType:
+    """Something that was found, in two lines: where it is, and what of it."""
+    names = [hit.kind.replace("_", " "), hit.role or hit.tool_name, hit.agent_type, hit.session_title]
+    where = Text(f"{when(hit.occurred_at)}  ", style="dim").append(one_line(hit.session_id), style="cyan")
+    where.append(f"  {one_line(' · '.join(name for name in names if name))}", style="dim")
+    what = Text()
+    for piece in hit.snippet:
+        what.append(one_line(piece.text), style="bold yellow" if piece.is_match else "")
+    return Group(where, _indented(what), Text())
+
+
+def show_sessions(sessions: Sequence[SessionSummary]) -> None:
     """Print sessions to the terminal, one a line."""
     terminal = Console(highlight=False)
     terminal.print(_sessions_table(sessions, has_counts=terminal.width >= _COUNTS_FROM_COLUMNS))
 
 
-def _sessions_table(sessions: list[SessionSummary], *, has_counts: bool) -> Table:
+def _sessions_table(sessions: Sequence[SessionSummary], *, has_counts: bool) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     counts = ("messages", "tools") if has_counts else ()
     for column in ("started", "session", "agent", "model", "status", *counts, "title"):

@@ -2,39 +2,63 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from turso_hooks.cli.filtering import filter_options, given
 from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
 from turso_hooks.cli.text import is_terminal
-from turso_hooks.query import Conversation, connect_sync
-
-_MOST = 1_000_000_000
-"""More than anybody lists; the engines count to 2**63."""
+from turso_hooks.query import Conversation, Reader, SessionFilters, SessionSummary, connect_sync
+from turso_hooks.query.pages import MOST_ON_A_PAGE
+from turso_hooks.query.sessions import ORDERS
 
 
 @click.command("sessions")
 @database_option
-@click.option("--limit", type=click.IntRange(1, _MOST), default=50, show_default=True, help="The most to list.")
+@click.option("--limit", type=click.IntRange(1, 10**9), default=50, show_default=True, help="The most to list.")
+@click.option("--order", type=click.Choice(tuple(ORDERS)), default="started", show_default=True, help="What was last is first.")
+@click.option("--text", metavar="WORDS", help="In which this is found; see turso-hooks search.")
+@filter_options
 @json_option
-def sessions_command(database_url: str | None, limit: int, as_json: bool) -> None:
+def sessions_command(  # its options
+    database_url: str | None, limit: int, order: str, text: str | None, as_json: bool, **filters: Any
+) -> None:
     """List conversations, newest first.
+
+    In what options name, a * stands for anything: --model 'claude-*'.
 
     In a pipe: one a line, fields separated by tabs: id, start, agent, model, status, messages, tool calls, title.
     """
     with connect_sync(settings_for(database_url).database_url) as reader:
-        sessions = reader.list_sessions(limit=limit)
+        sessions = _sessions(reader, order, limit, {**given(filters), **({"text": text} if text is not None else {})})
     if as_json:
         print_json(sessions)
         return
     from turso_hooks.cli import render  # noqa: PLC0415  # rich costs 50 ms and --json does without
 
-    if not sessions:
+    if not sessions and (text is not None or given(filters)):
+        click.echo("no conversation is like that", err=True)
+    elif not sessions:
         click.echo("no conversation has been logged yet; to make one: turso-hooks demo", err=True)
     elif is_terminal():
         render.show_sessions(sessions)
     else:
         for session in sessions:
             click.echo(render.session_line(session))
+
+
+def _sessions(reader: Reader, order: str, limit: int, filters: SessionFilters) -> list[SessionSummary]:
+    """As many as are wanted, page by page."""
+    found: list[SessionSummary] = []
+    cursor: str | None = None
+    while len(found) < limit:
+        page = reader.list_sessions(order=order, limit=min(limit - len(found), MOST_ON_A_PAGE), cursor=cursor, **filters)
+        found += page
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return found
 
 
 @click.command("show")

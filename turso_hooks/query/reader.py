@@ -2,57 +2,35 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from turso_hooks.drivers import Database
-from turso_hooks.errors import SessionNotFound
-from turso_hooks.events import to_microseconds, utc_now
-from turso_hooks.query.results import Conversation, Message, ModelCall, Note, SessionSummary, ToolCall
+from turso_hooks.events import utc_now
+from turso_hooks.query import entries, sessions
+from turso_hooks.query.asking import Asker
+from turso_hooks.query.entries import MESSAGES, MODEL_CALLS, TOOL_CALLS
+from turso_hooks.query.filters import Condition, Filters, SessionFilters, meant_by
+from turso_hooks.query.pages import Page
+from turso_hooks.query.results import (
+    Conversation,
+    Found,
+    Message,
+    ModelCall,
+    SessionSummary,
+    SessionTree,
+    SqlResult,
+    Tail,
+    ToolCall,
+)
+from turso_hooks.query.search import Searcher
 from turso_hooks.settings import load_settings
-from turso_hooks.store import check_version, open_store, schema_version
+from turso_hooks.store import open_store
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
-_SILENT_FOR = timedelta(hours=24)
-"""A session without an end that was silent for this long counts as interrupted."""
-
-_MOST_DEEP = 50
-"""Levels of sub-agents followed; a session that is its own ancestor must not be followed for ever."""
-
-_SESSION_SQL = """
-    SELECT id, agent_type, model, provider, status, error_message, title, project, user_id, runner, parent_session_id,
-        parent_tool_call_id, started_at, ended_at, metadata,
-        (SELECT count(*) FROM messages WHERE session_id = sessions.id) AS message_count,
-        (SELECT count(*) FROM tool_executions WHERE session_id = sessions.id) AS tool_call_count,
-        CASE WHEN status = 'running' THEN max(
-            occurred_ms,
-            coalesce((SELECT max(occurred_ms) FROM messages WHERE session_id = sessions.id), occurred_ms),
-            coalesce((SELECT max(occurred_ms) FROM tool_executions WHERE session_id = sessions.id), occurred_ms),
-            coalesce((SELECT max(occurred_ms) FROM model_calls WHERE session_id = sessions.id), occurred_ms)
-        ) END AS seen_ms
-    FROM sessions"""
-
-_MESSAGES_SQL = """
-    SELECT id, role, content, parts, tool_call_id, tool_name, model, token_count, created_at, position, metadata
-    FROM messages WHERE session_id = ? ORDER BY occurred_ms, created_at, position, id"""
-
-_TOOL_CALLS_SQL = """
-    SELECT id, tool_call_id, tool_name, status, input, output, error, started_at, ended_at, duration_ms, position, metadata
-    FROM tool_executions WHERE session_id = ? ORDER BY occurred_ms, started_at, position, id"""
-
-_MODEL_CALLS_SQL = """
-    SELECT id, model, provider, status, input_tokens, output_tokens, duration_ms, finish_reason, cost_usd, error, started_at,
-        position, metadata
-    FROM model_calls WHERE session_id = ? ORDER BY occurred_ms, started_at, position, id"""
-
-_NOTES_SQL = """
-    SELECT id, name, payload, occurred_at, position, metadata
-    FROM notes WHERE session_id = ? ORDER BY occurred_ms, occurred_at, position, id"""
+    from typing_extensions import Self, Unpack
 
 
 def connect_sync(url: str | None = None, auth_token: str | None = None) -> Reader:
@@ -63,21 +41,18 @@ def connect_sync(url: str | None = None, auth_token: str | None = None) -> Reade
     return Reader(open_store(load_settings(database_url=url, auth_token=auth_token), read_only=True))
 
 
-_IS_NOT_MEANT_BY_ITS_PARENT = """NOT EXISTS (SELECT 1 FROM sessions AS parent WHERE parent.id = sessions.parent_session_id
-    AND parent.id <> sessions.id AND parent.id >= ? AND instr(sessions.id, parent.id) = 1)"""
-"""Of ids with a beginning: a sub-agent's may begin with that of its session, which is meant if it fits too."""
-
-
 class Reader:
-    """Reads sessions, and writes nothing. Every method raises `DatabaseError` as it comes. To be used by one thread at a time.
+    """Reads what was logged, and writes nothing. To be used by one thread at a time.
 
-    A database with a newer schema is refused: what its columns mean is not known here.
+    Every method raises `DatabaseError` as it comes, `QueryError` for a question that is none, and `SessionNotFound` for a
+    session that is not there; a session is named by its id or the beginning of it. A database with a newer schema is refused:
+    what its columns mean is not known here. Each method says how many rows it reads at most: on Turso they are paid for.
     """
 
     def __init__(self, database: Database, now: Callable[[], datetime] = utc_now) -> None:
         self._database = database
-        self._now = now
-        self._is_checked = False
+        self._asker = Asker(database, now)
+        self._searcher = Searcher(self._asker)
 
     def __enter__(self) -> Self:
         """Nothing is opened before it is read."""
@@ -91,119 +66,115 @@ class Reader:
         """Close the connection."""
         self._database.close()
 
-    def list_sessions(self, *, limit: int = 50) -> list[SessionSummary]:
-        """The newest sessions, newest first.
+    def list_sessions(
+        self, *, order: str = "started", limit: int = 50, cursor: str | None = None, **filters: Unpack[SessionFilters]
+    ) -> Page[SessionSummary]:
+        """Sessions, those that were `started` or `seen` last first.
 
-        Reads as many rows as `limit`, the index entries of what is in them, and the rows in those that are running.
+        Reads as many sessions as are on the page, and the index entries of what is in them, by which it is counted. So it does
+        with a filter by time and one of agent_type, model, project, user_id, status, parent; with further ones, patterns,
+        `running` and `interrupted`, or another order it looks at 10,000 sessions a page at most.
         """
-        sql = f"{_SESSION_SQL} ORDER BY occurred_ms DESC, id DESC LIMIT ?"
-        return [self._summary(row) for row in self._rows("list sessions", sql, (limit,))]
+        text = filters.get("text")
+        with_text = self._searcher.sessions_with(text) if text is not None else None
+        return sessions.list_sessions(self._asker, filters, order=order, limit=limit, cursor=cursor, with_text=with_text)
 
     def get_session(self, session_id: str) -> Conversation:
-        """A session with all that is in it, by its id or the beginning of it. Raises `SessionNotFound`."""
-        return self._conversation(self._find(session_id), [])
+        """A session with all that is in it and in its sub-agents'. Reads that, each row once."""
+        return entries.conversation_of(self._asker, sessions.find_session(self._asker, session_id))
 
-    def _find(self, prefix: str) -> SessionSummary:
-        exact = self._rows("find a session", f"{_SESSION_SQL} WHERE id = ?", (prefix,))
-        found = exact or self._rows(
-            "find a session",
-            f"{_SESSION_SQL} WHERE id >= ? AND id < ? AND {_IS_NOT_MEANT_BY_ITS_PARENT} ORDER BY id LIMIT 6",
-            (prefix, f"{prefix}\U0010ffff", prefix),
-        )
-        if not found:
-            raise SessionNotFound(f"no session's id begins with {prefix!r}; to see them all: turso-hooks sessions")
-        if len(found) > 1:
-            ids = ", ".join(row["id"] for row in found[:5])
-            more = ", …" if len(found) > 5 else ""  # noqa: PLR2004  # one more than are shown was asked for
-            raise SessionNotFound(f"several sessions' ids begin with {prefix!r}: {ids}{more}; write more of it")
-        return self._summary(found[0])
+    def children(self, session_id: str) -> SessionTree:
+        """A session and its sub-agents, theirs and so on, with what is in each alone and in all together.
 
-    def _conversation(self, session: SessionSummary, ancestors: list[str]) -> Conversation:
-        key = (session.session_id,)
-        path = [*ancestors, session.session_id]
-        children = self._rows("read sub-agents", f"{_SESSION_SQL} WHERE parent_session_id = ? ORDER BY occurred_ms, id", key)
-        summaries = [self._summary(row) for row in children] if len(path) < _MOST_DEEP else []
-        return Conversation(
-            session=session,
-            messages=[_message(row) for row in self._rows("read messages", _MESSAGES_SQL, key)],
-            tool_calls=[_tool_call(row) for row in self._rows("read tool calls", _TOOL_CALLS_SQL, key)],
-            model_calls=[_model_call(row) for row in self._rows("read model calls", _MODEL_CALLS_SQL, key)],
-            notes=[_note(row) for row in self._rows("read notes", _NOTES_SQL, key)],
-            children=[self._conversation(child, path) for child in summaries if child.session_id not in path],
-        )
+        Reads their sessions and model calls, and the index entries of their messages, once; of tool calls the rows.
+        """
+        return sessions.session_tree(self._asker, sessions.find_session(self._asker, session_id))
 
-    def _rows(self, operation: str, sql: str, arguments: Iterable[Any]) -> list[dict[str, Any]]:
-        if not self._is_checked:
-            check_version(schema_version(self._database, operation), self._database.name)
-            self._is_checked = True
-        result = self._database.execute(sql, tuple(arguments), operation=operation)
-        return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+    def messages(
+        self, session_id: str, *, role: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[Message]:
+        """The messages of a session in reading order. Reads those on the page, and with a `role` those between them."""
+        where = Condition()
+        if role is not None:
+            where.add("role = ?", role)
+        return entries.in_session(self._asker, MESSAGES, self._id_of(session_id), where, limit=limit, cursor=cursor)
 
-    def _summary(self, row: dict[str, Any]) -> SessionSummary:
-        is_silent = (row["seen_ms"] or 0) * 1000 < to_microseconds(self._now() - _SILENT_FOR)
-        status = "interrupted" if row["status"] == "running" and is_silent else row["status"]
-        names = ("agent_type", "model", "provider", "error_message", "title", "project", "user_id", "runner")
-        links = ("parent_session_id", "parent_tool_call_id", "message_count", "tool_call_count")
-        return SessionSummary(
-            session_id=row["id"],
-            status=status,
-            started_at=_time(row["started_at"]),
-            ended_at=_time(row["ended_at"]),
-            metadata=_json(row["metadata"]),
-            **{name: row[name] for name in (*names, *links)},
-        )
+    def tool_calls(  # by name
+        self,
+        session_id: str | None = None,
+        *,
+        tool_name: str | None = None,
+        tool_status: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        **filters: Unpack[Filters],
+    ) -> Page[ToolCall]:
+        """The tool calls of a session in reading order; or of all sessions, those that were logged last first.
 
+        Reads those on the page; with a `tool_name` or a `tool_status` (running, completed, error, cancelled) of a session those
+        between them; of all sessions it looks at 10,000 a page at most.
+        """
+        where = Condition()
+        for column, value in (("tool_name", tool_name), ("status", tool_status)):
+            if value is not None:
+                where.add(f"tool_executions.{column} = ?", value)
+        if session_id is not None:
+            return entries.in_session(self._asker, TOOL_CALLS, self._id_of(session_id), where, limit=limit, cursor=cursor)
+        of_session = meant_by(filters, self._asker.now()).together()
+        return entries.newest_tool_calls(self._asker, where, of_session, limit=limit, cursor=cursor)
 
-def _message(row: dict[str, Any]) -> Message:
-    names = ("role", "content", "tool_call_id", "tool_name", "model", "token_count")
-    return Message(**_entry(row, "created_at"), **{name: row[name] for name in names}, parts=_json(row["parts"]))
+    def model_calls(self, session_id: str, *, limit: int = 100, cursor: str | None = None) -> Page[ModelCall]:
+        """The model calls of a session in reading order. Reads those on the page."""
+        return entries.in_session(self._asker, MODEL_CALLS, self._id_of(session_id), Condition(), limit=limit, cursor=cursor)
 
+    def search(  # noqa: PLR0913  # by name
+        self,
+        query: str,
+        *,
+        order: str = "newest",
+        kind: str | None = None,
+        session_id: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+        **filters: Unpack[Filters],
+    ) -> Found:
+        """What is found by some words, in messages, in what tools are called with and print, in titles and errors.
 
-def _tool_call(row: dict[str, Any]) -> ToolCall:
-    names = ("tool_call_id", "tool_name", "status", "error", "duration_ms")
-    return ToolCall(
-        **_entry(row, "started_at"),
-        **{name: row[name] for name in names},
-        input=_json(row["input"]),
-        output=_json(row["output"]),
-        ended_at=_time(row["ended_at"]),
-    )
+        All words must be there: `"in quotes"` next to each other, `begin*` as the beginning of one, `this OR that` one of
+        them, `-that` or `NOT that` not; parentheses hold together. Small and capital letters, é and e are the same. Nothing
+        that is typed is wrong. Of a tool's output, and of what it is called with, the first 4,096 characters are searched.
 
+        `order` is `newest`, or `relevance`: then the newest 500 matches are scored, by how often the words are in them, how
+        rare these are among the 500, and how short the text is. `kind` is session, message, tool_call or model_call. Here
+        `since` and `until` say when what is found happened.
 
-def _model_call(row: dict[str, Any]) -> ModelCall:
-    names = ("model", "provider", "status", "input_tokens", "output_tokens", "duration_ms", "finish_reason", "cost_usd")
-    return ModelCall(**_entry(row, "started_at"), **{name: row[name] for name in (*names, "error")})
+        Reads an index entry, a row and its session for each match looked at, which are those on the page, and as filters leave
+        some out, 10,000 at most; and up to 1,000 rows of each kind that are not in the index yet. Without an index (see
+        `Found.has_index`), or for words that are only not to be there, 20,000 rows of each kind.
+        """
+        if session_id is not None:
+            session_id = self._id_of(session_id)
+        return self._searcher.search(query, filters, order=order, kind=kind, session_id=session_id, limit=limit, cursor=cursor)
 
+    def tail(
+        self, session_id: str | None = None, *, limit: int = 20, cursor: str | None = None, **filters: Unpack[Filters]
+    ) -> Tail:
+        """The messages and tool calls that were logged last; with a `cursor`, what was logged since, at most `limit` of each.
 
-def _note(row: dict[str, Any]) -> Note:
-    return Note(**_entry(row, "occurred_at"), name=row["name"], payload=_json(row["payload"]))
+        A tool call that was running comes once more when it is over. Reads what it gives, and their sessions; with filters
+        10,000 rows of each kind at most.
+        """
+        of_session = meant_by(filters, self._asker.now()).together()
+        one = self._id_of(session_id) if session_id is not None else None
+        return entries.tail(self._asker, of_session, one, limit=limit, cursor=cursor)
 
+    def sql(self, sql: str, arguments: Sequence[Any] = ()) -> SqlResult:
+        """The result of any query in SQL. A file is opened so that it cannot be written; a server may obey, if its token may.
 
-def _entry(row: dict[str, Any], time_column: str) -> dict[str, Any]:
-    return {
-        "row_id": row["id"],
-        "occurred_at": _time(row[time_column]),
-        "position": row["position"],
-        "metadata": _json(row["metadata"]),
-    }
+        Reads what the query reads.
+        """
+        result = self._asker.result("run SQL", sql, arguments)
+        return SqlResult(columns=result.columns, rows=result.rows)
 
-
-def _time(text: str | None) -> datetime | None:
-    """A time in either form that is in a database, ours or the original logger's; None if it is neither."""
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-
-
-def _json(text: Any) -> Any:
-    """What a JSON column holds; text that is no JSON, which another program may have written, as it is."""
-    if not isinstance(text, str):
-        return text
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
+    def _id_of(self, session_id: str) -> str:
+        return sessions.find_session(self._asker, session_id).session_id

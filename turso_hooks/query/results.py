@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +12,7 @@ class SessionSummary:
     """A session, without what is in it.
 
     `status` is running, completed, error or cancelled as stored, or `interrupted`: it has no end, and nothing of it was seen
-    for a day.
+    for a day. `seen_at` is when something of it was seen last.
     """
 
     session_id: str
@@ -29,6 +29,7 @@ class SessionSummary:
     parent_tool_call_id: str | None
     started_at: datetime | None
     ended_at: datetime | None
+    seen_at: datetime | None
     message_count: int
     tool_call_count: int
     metadata: Any
@@ -39,6 +40,7 @@ class _Entry:
     """Something in a session; entries are read in the order of time, position, id."""
 
     row_id: str
+    session_id: str
     occurred_at: datetime | None
     position: int | None
     metadata: Any
@@ -73,14 +75,18 @@ class ToolCall(_Entry):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCall(_Entry):
-    """A model call; tokens as in `turso_hooks.Usage`."""
+    """A model call; tokens as in `turso_hooks.Usage`: the three of the cache and of reasoning are parts of the others."""
 
     model: str | None
     provider: str | None
     status: str
     input_tokens: int | None
     output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
     duration_ms: int | None
+    time_to_first_token_ms: int | None
     finish_reason: str | None
     cost_usd: float | None
     error: str | None
@@ -104,3 +110,93 @@ class Conversation:
     model_calls: list[ModelCall]
     notes: list[Note]
     children: list[Conversation]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What there is in one session or several, summed up. `cost_usd` is what their sources said; nothing is estimated."""
+
+    sessions: int = 0
+    messages: int = 0
+    tool_calls: int = 0
+    tool_errors: int = 0
+    model_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+    def __add__(self, other: Totals) -> Totals:
+        """The sum of both."""
+        return Totals(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionTree:
+    """A session and those of its sub-agents: what is in it alone, and what is in all of them together, each counted once."""
+
+    session: SessionSummary
+    own: Totals
+    total: Totals
+    children: tuple[SessionTree, ...]
+
+
+class Piece(NamedTuple):
+    """A piece of a snippet, and whether it is what was looked for."""
+
+    text: str
+    is_match: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """Something that was found.
+
+    `kind` is session, message, tool_call or model_call, and `row_id` that row's; `role` is there for messages, `tool_name` for
+    tool calls. `score` is there if the order is `relevance`: more is better, and no more is meant by it.
+    """
+
+    kind: str
+    row_id: str
+    session_id: str
+    session_title: str | None
+    agent_type: str
+    project: str | None
+    occurred_at: datetime | None
+    role: str | None
+    tool_name: str | None
+    snippet: tuple[Piece, ...]
+    score: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a search has found.
+
+    `looked_at` is how many matches (without an index: rows) were looked at; if there are more, `is_whole` is False and
+    `looked_back_to` says to what time.
+    """
+
+    hits: tuple[Hit, ...]
+    next_cursor: str | None
+    looked_at: int
+    is_whole: bool
+    looked_back_to: datetime | None
+    has_index: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tail:
+    """What was logged last, in the order of time; `cursor` is where to go on."""
+
+    entries: tuple[Message | ToolCall, ...]
+    sessions: dict[str, SessionSummary]
+    """Those of the entries, by their id."""
+    cursor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqlResult:
+    """What SQL has given."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]

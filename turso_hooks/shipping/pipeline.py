@@ -160,7 +160,13 @@ class Pipeline:
         if writer in self._workers:
             return
         database = open_store(self.settings, self._target, busy_timeout_s=_BUSY_S)
-        shipper = Shipper(database, self.folder, writer=writer, batch_events=self.settings.batch_events)
+        shipper = Shipper(
+            database,
+            self.folder,
+            writer=writer,
+            batch_events=self.settings.batch_events,
+            search_index=self.settings.search_index,
+        )
         worker = Worker(shipper, writer, self.counts, self.settings.ship_interval_s)
         if self._workers.setdefault(writer, worker) is not worker:  # another thread was quicker
             return

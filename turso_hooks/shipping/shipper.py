@@ -33,10 +33,12 @@ from turso_hooks.shipping.counts import decode_tally, warn_once
 from turso_hooks.shipping.sizing import SMALLEST_BYTES, BatchSize
 from turso_hooks.shipping.source import Source
 from turso_hooks.store import (
+    ADDED_AT_ONCE,
     Batch,
     DeadLetter,
     Position,
     Row,
+    SearchIndex,
     Standing,
     finish_writer,
     prepare_schema,
@@ -54,6 +56,9 @@ _MOST_MOVES = 3
 
 _STUCK = 5
 """A record that had no answer so often in a row, alone, may be in everybody's way for ever."""
+
+_INDEX_EVERY_S = 2.0
+"""How often to bring into the search index what has come since: a search looks at some of what waits by itself."""
 
 _LARGE_BYTES = 64 * 1024
 """What is smaller gets through whatever lets anything through."""
@@ -79,13 +84,14 @@ class Shipper:
     done twice by that.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # by name
         self,
         database: Database,
         folder: JournalFolder,
         *,
         writer: Writer | None = None,
         batch_events: int = 1000,
+        search_index: bool = True,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.shipped = Shipped()
@@ -98,6 +104,11 @@ class Shipper:
         self._own = None if writer is None else Source(writer.writer_id)
         self._adopted: dict[str, Source] = {}
         self._is_prepared = False
+        self._index = SearchIndex(database) if search_index else None
+        self._unindexed = 0
+        self._may_wait = True
+        """Whether something may not be in the index: at first, what came before this shipper."""
+        self._index_at = 0.0
 
     @property
     def own_position(self) -> tuple[int, int]:
@@ -118,7 +129,9 @@ class Shipper:
         self._own.segments = self._writer.segments()
         with self._failures_told():
             self.prepare()
-            return self._ship(self._own, self._writer.discard)
+            is_shipped = self._ship(self._own, self._writer.discard)
+        self._index_what_waits()
+        return is_shipped
 
     def adopt(self) -> int:
         """Take over segments that have lost their writer; the number of those that are held now."""
@@ -135,6 +148,7 @@ class Shipper:
                 self.prepare()
                 try:
                     if self._ship(source, _remover(source)):
+                        self._index_what_waits()
                         return True
                 except DatabaseError:  # the next attempt begins with another one: this may concern this one alone
                     self._adopted[writer_id] = self._adopted.pop(writer_id)
@@ -143,6 +157,29 @@ class Shipper:
                 self._contact.reached()
                 del self._adopted[writer_id]
         return False
+
+    def index_rest(self) -> None:
+        """Bring into the search index what was shipped and is not there yet."""
+        while self._unindexed and self._index is not None:
+            self._index_some()
+
+    def _index_what_waits(self) -> None:
+        is_time = self._may_wait and time.monotonic() >= self._index_at
+        if self._index is not None and (is_time or self._unindexed >= ADDED_AT_ONCE):
+            self._index_some()
+
+    def _index_some(self) -> None:
+        """A search goes without the index, if slower: so whatever is wrong with it, shipping goes on."""
+        assert self._index is not None
+        self._index_at = time.monotonic() + _INDEX_EVERY_S
+        self._unindexed = max(self._unindexed - ADDED_AT_ONCE, 0)
+        try:
+            self._may_wait = self._index.add_waiting()
+        except DatabaseUnavailable:
+            self._may_wait = True
+        except DatabaseError as error:
+            warn_once(f"index:{error.problem}", "%s. Until then searches are slow, and find the newest only.", error)
+            self._index = None
 
     def finish_own(self) -> None:
         """Note that this process's writer is done, if all of its records are in the database."""
@@ -367,6 +404,8 @@ class Shipper:
         self.shipped.records += batch.records
         self.shipped.own_records += batch.records if source is self._own else 0
         self.shipped.events += len(batch.rows)
+        self._unindexed += len(batch.rows)
+        self._may_wait = True
         self.shipped.dead_letters += len(batch.dead_letters)
         self.shipped.counts += batch.counts
 

@@ -2,8 +2,8 @@
 
 `migrations` is the schema, version by version, `schema` brings a database up to date, `tables` says which columns there are and
 `merging` how they merge, `rows` turns events into rows, `writing` makes one transaction of a batch, `numbering` finds gaps in a
-writer's numbers, `ledger` reads what such
-transactions told of the journal, and sees to dead letters. `opening` opens what the settings name, and `client`
+writer's numbers, `ledger` reads what such transactions told of the journal, and sees to dead letters. `search_index` keeps the
+full-text index, `searched` says what is in it. `opening` opens what the settings name, and `client`
 keeps the names of the original logger.
 """
 
@@ -32,6 +32,16 @@ from turso_hooks.store.numbering import DAMAGED, Gap, Numbering
 from turso_hooks.store.opening import open_store, target_of
 from turso_hooks.store.rows import Row, row_of
 from turso_hooks.store.schema import check_version, prepare_schema, schema_version
+from turso_hooks.store.search_index import ADDED_AT_ONCE, SearchIndex, is_indexed
+from turso_hooks.store.searched import (
+    CJK_RANGES,
+    KIND,
+    SEARCHED,
+    SearchedTable,
+    milliseconds_of_key,
+    output_is_elsewhere,
+    smallest_key,
+)
 from turso_hooks.store.writing import (
     FINISHED_WRITERS,
     Batch,
@@ -44,8 +54,12 @@ from turso_hooks.store.writing import (
 )
 
 __all__ = [
+    "ADDED_AT_ONCE",
+    "CJK_RANGES",
     "DAMAGED",
     "FINISHED_WRITERS",
+    "KIND",
+    "SEARCHED",
     "Batch",
     "DeadLetter",
     "Gap",
@@ -53,6 +67,8 @@ __all__ = [
     "Numbering",
     "Position",
     "Row",
+    "SearchIndex",
+    "SearchedTable",
     "Standing",
     "StoredDeadLetter",
     "TursoConfig",
@@ -65,7 +81,10 @@ __all__ = [
     "get_turso_client",
     "get_turso_config",
     "initialize_schema",
+    "is_indexed",
+    "milliseconds_of_key",
     "open_store",
+    "output_is_elsewhere",
     "prepare_schema",
     "read_dead_letter",
     "read_dead_letters",
@@ -75,6 +94,7 @@ __all__ = [
     "retry_dead_letter",
     "row_of",
     "schema_version",
+    "smallest_key",
     "target_of",
     "write_batch",
 ]

@@ -164,7 +164,54 @@ _MESSAGES_FIND_CALLS = Migration(
     ),
 )
 
-MIGRATIONS = (_ORIGINAL, _EVENTS, _JOURNAL, _GAPS, _MESSAGES_FIND_CALLS)
+
+def _sees(table: str, event: str, column: str) -> str:
+    """A trigger for rows of another program: when something of their session was last seen. Ours say so themselves."""
+    name = event.split(maxsplit=1)[0].lower()
+    return f"""CREATE TRIGGER {table}_seen_{name} AFTER {event} ON {table} WHEN NEW.provenance IS NULL
+        BEGIN UPDATE sessions SET seen_ms = {milliseconds_of(f"NEW.{column}")}
+            WHERE id = NEW.session_id AND {milliseconds_of(f"NEW.{column}")} > coalesce(seen_ms, -1); END"""
+
+
+def _latest(table: str) -> str:
+    return f"coalesce((SELECT max(occurred_ms) FROM {table} WHERE session_id = sessions.id), 0)"
+
+
+def _ordered(column: str) -> tuple[str, ...]:
+    """The index by which the newest sessions of one kind are found without reading the others."""
+    return (f"CREATE INDEX idx_sessions_{column}_newest ON sessions({column}, occurred_ms, id)",)
+
+
+_READING = Migration(
+    6,
+    (
+        "ALTER TABLE sessions ADD COLUMN seen_ms INTEGER",
+        "ALTER TABLE sessions ADD COLUMN search_key INTEGER",
+        "ALTER TABLE messages ADD COLUMN search_key INTEGER",
+        "ALTER TABLE tool_executions ADD COLUMN search_key INTEGER",
+        "ALTER TABLE model_calls ADD COLUMN search_key INTEGER",
+        # What is read in order is found in order. These do what those that go did as well, and each insert pays for one.
+        "DROP INDEX idx_sessions_occurred",
+        "CREATE INDEX idx_sessions_newest ON sessions(occurred_ms, id)",
+        "CREATE INDEX idx_sessions_seen ON sessions(seen_ms, id)",
+        *(sql for column in ("agent_type", "model", "project", "user_id", "status") for sql in _ordered(column)),
+        "DROP INDEX idx_messages_session",
+        "CREATE INDEX idx_messages_occurred ON messages(session_id, occurred_ms)",
+        "DROP INDEX idx_tool_executions_session",
+        "CREATE INDEX idx_tool_executions_occurred ON tool_executions(session_id, occurred_ms)",
+        "DROP INDEX idx_model_calls_session",
+        "CREATE INDEX idx_model_calls_occurred ON model_calls(session_id, occurred_ms)",
+        f"""UPDATE sessions SET seen_ms = max(coalesce(occurred_ms, 0), {_latest("messages")}, {_latest("tool_executions")},
+            {_latest("model_calls")}, coalesce({milliseconds_of("ended_at")}, 0))""",
+        _sees("messages", "INSERT", "created_at"),
+        _sees("tool_executions", "INSERT", "started_at"),
+        _sees("tool_executions", "UPDATE OF ended_at", "ended_at"),
+        f"""CREATE TRIGGER sessions_seen_insert AFTER INSERT ON sessions WHEN NEW.provenance IS NULL
+            BEGIN UPDATE sessions SET seen_ms = {milliseconds_of("NEW.started_at")} WHERE id = NEW.id; END""",
+    ),
+)
+
+MIGRATIONS = (_ORIGINAL, _EVENTS, _JOURNAL, _GAPS, _MESSAGES_FIND_CALLS, _READING)
 LATEST = MIGRATIONS[-1].version
 
 ORIGINAL_COLUMNS = (

@@ -80,14 +80,15 @@ def _session_started(event: SessionStarted, born: _Born) -> _TableRow:
         event.runner,
         to_json(event.metadata),
     )
-    state = (born.text, born.milliseconds, 1, None, "running", None, _session_status_key(event, born))
+    state = (born.text, born.milliseconds, 1, None, "running", None, _session_status_key(event, born), born.milliseconds)
     return SESSIONS, (event.session_id, *known, *state, born.key)
 
 
 def _session_ended(event: SessionEnded, born: _Born) -> _TableRow:
     status = event.status or ("completed" if event.error_message is None else "error")
     unknown = (None,) * 9
-    state = (born.text, born.milliseconds, 0, born.text, status, event.error_message, _session_status_key(event, born))
+    key = _session_status_key(event, born)
+    state = (born.text, born.milliseconds, 0, born.text, status, event.error_message, key, born.milliseconds)
     return SESSIONS, (event.session_id, *unknown, to_json(event.metadata), *state, born.key)
 
 

@@ -58,6 +58,7 @@ SESSIONS = Table(
         status=_WITH_LATEST_STATUS,
         error_message=_WITH_LATEST_STATUS,
         status_key=_WITH_LATEST_STATUS,
+        seen_ms="max(coalesce(old.seen_ms, new.seen_ms), new.seen_ms)",
     ),
 )
 
@@ -65,22 +66,25 @@ SESSIONS = Table(
 def _session_seen(arriving: str) -> str:
     return " ".join(
         f"""
-        INSERT INTO sessions (id, agent_type, model, started_at, occurred_ms, start_known, status, status_key, provenance)
+        INSERT INTO sessions
+            (id, agent_type, model, started_at, occurred_ms, start_known, status, status_key, provenance, seen_ms)
         {arriving}
-        ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, occurred_ms = excluded.occurred_ms
-        WHERE sessions.start_known = 0 AND excluded.started_at < sessions.started_at
+        ON CONFLICT (id) DO UPDATE SET
+            started_at = CASE WHEN {_BEGAN_BEFORE} THEN excluded.started_at ELSE sessions.started_at END,
+            occurred_ms = CASE WHEN {_BEGAN_BEFORE} THEN excluded.occurred_ms ELSE sessions.occurred_ms END,
+            seen_ms = max(coalesce(sessions.seen_ms, excluded.seen_ms), excluded.seen_ms)
+        WHERE {_BEGAN_BEFORE} OR sessions.seen_ms IS NULL OR excluded.seen_ms > sessions.seen_ms
         """.split()
     )
 
 
-_SEEN = f"{{}}, '{UNKNOWN}', '{UNKNOWN}', {{}}, {{}}, 0, 'running', '', ''"
+_BEGAN_BEFORE = "(sessions.start_known = 0 AND excluded.started_at < sessions.started_at)"
+_SEEN = f"{{}}, '{UNKNOWN}', '{UNKNOWN}', {{}}, {{}}, 0, 'running', '', '', {{}}"
 
-SESSION_SEEN = _session_seen(f"VALUES ({_SEEN.format('?', '?', '?')})")
-"""Says that something of a session was seen at a time: a session of which nothing else is known gets a row."""
+SESSION_SEEN = _session_seen(f"VALUES ({_SEEN.format('?', '?', '?', '?')})")
+"""Says when something of a session was seen first and last: a session of which nothing else is known gets a row."""
 
-BULK_SESSION_SEEN = Bulk(
-    _session_seen(f"SELECT {_SEEN.format(in_json(0), in_json(1), in_json(2))} FROM json_each(?) WHERE true")
-)
+BULK_SESSION_SEEN = Bulk(_session_seen(f"SELECT {_SEEN.format(*map(in_json, range(4)))} FROM json_each(?) WHERE true"))
 """The same for any number of sessions."""
 
 # Not max(sequence): Turso's engine would read the whole session for each row, and read only the last entry for this.

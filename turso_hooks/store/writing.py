@@ -226,13 +226,13 @@ def _move_position(batch: Batch, now: str) -> Statement:
     )
 
 
-def _sessions_seen(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
-    """For each session of which something else than itself is written, the earliest time."""
+def _sessions_seen(rows: Sequence[Row]) -> list[tuple[str, str, int, int]]:
+    """For each session of which something else than itself is written, the earliest time and the latest."""
     earliest: dict[str, tuple[str, int]] = {}
+    latest: dict[str, int] = {}
     for row in rows:
         if row.table is not SESSIONS:
             seen = (row.seen_at, row.seen_ms)
-            known = earliest.get(row.session_id)
-            if known is None or seen < known:
-                earliest[row.session_id] = seen
-    return [(session_id, *seen) for session_id, seen in earliest.items()]
+            earliest[row.session_id] = min(seen, earliest.get(row.session_id, seen))
+            latest[row.session_id] = max(row.seen_ms, latest.get(row.session_id, row.seen_ms))
+    return [(session_id, *seen, latest[session_id]) for session_id, seen in earliest.items()]

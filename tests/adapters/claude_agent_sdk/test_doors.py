@@ -41,7 +41,7 @@ for name in ("session_started", "message_added", "model_call_started", "model_ca
     setattr(Collector, name, staticmethod(hookimpl(_collect)))
 collector = Collector()
 """
-LEFT_OUT = {"sequence", "provenance", "status_key"}
+LEFT_OUT = {"sequence", "provenance", "status_key", "search_key"}
 """The order of arrival, and which of several equal sources a value comes from."""
 
 

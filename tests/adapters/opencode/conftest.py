@@ -139,7 +139,7 @@ class Log:
         }
 
 
-LEFT_OUT = {"sequence", "provenance", "status_key"}
+LEFT_OUT = {"sequence", "provenance", "status_key", "search_key"}
 """The order of arrival, and which of several equal sources a value comes from."""
 
 TIMES = {"occurred_at"}

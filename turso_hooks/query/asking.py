@@ -1,0 +1,103 @@
+"""Asking a database: rows as mappings, and how far a question may look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from turso_hooks.drivers import Database, Rows
+from turso_hooks.query.filters import Condition
+from turso_hooks.store import check_version, schema_version
+
+Key = tuple[int, Any]
+"""A place in an order."""
+
+MOST_LOOKED_AT = 10_000
+"""Rows that one page looks at, where no index says which of them are meant."""
+
+_FIRST_LOOK = 500
+"""So many at first, and more each time: what is wanted often is near."""
+
+
+class Asker:
+    """Asks a database. Every method raises `DatabaseError` as it comes."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self.database = database
+        self.now = now
+        self._version: int | None = None
+
+    def result(self, operation: str, sql: str, arguments: Sequence[Any] = ()) -> Rows:
+        """The result of a query. A database with a newer schema is refused: what its columns mean is not known here."""
+        if self._version is None:
+            self._version = check_version(schema_version(self.database, operation), self.database.name)
+        return self.database.execute(sql, tuple(arguments), operation=operation)
+
+    def rows(self, operation: str, sql: str, arguments: Iterable[Any] = ()) -> list[dict[str, Any]]:
+        """The rows of a query, by the names of their columns."""
+        result = self.result(operation, sql, tuple(arguments))
+        return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+
+    def newest(self, operation: str, what: Newest, limit: int, before: Key | None) -> tuple[list[dict[str, Any]], Key | None]:
+        """Rows before a key, and the key to go on from, if there may be more.
+
+        Where nothing is to be checked, as many rows are looked at as are wanted, else at most `MOST_LOOKED_AT`.
+        """
+        if not what.checked.parts:
+            found = self.rows(operation, *what.rows(limit, before))
+            return found, what.key_of(found[-1]) if len(found) == limit else None
+        found, looked_at, at_once = [], 0, max(_FIRST_LOOK, limit)
+        while looked_at < MOST_LOOKED_AT and len(found) < limit:
+            at_once = min(at_once, MOST_LOOKED_AT - looked_at)
+            last = self.result(operation, *what.nth_key(at_once, before)).rows
+            down_to: Key | None = (last[0][0], last[0][1]) if last else None
+            found += self.rows(operation, *what.rows(limit - len(found), before, down_to))
+            if down_to is None:
+                return found, what.key_of(found[-1]) if len(found) == limit else None
+            before, looked_at, at_once = down_to, looked_at + at_once, 4 * at_once
+        return found, what.key_of(found[-1]) if len(found) == limit else before
+
+
+@dataclass
+class Newest:
+    """Rows in falling order of two columns, the second of which differs in each: the SQL of the question."""
+
+    table: str
+    columns: str
+    """Those of `order` must be among them."""
+    order: tuple[str, str]
+    found_by: Condition
+    """What an index finds, in that order."""
+    checked: Condition = field(default_factory=Condition)
+    """What has to be looked at in each row."""
+
+    def key_of(self, row: Mapping[str, Any]) -> Key:
+        """The place of a row in the order."""
+        return row[self.order[0]], row[self.order[1]]
+
+    def rows(self, limit: int, before: Key | None, down_to: Key | None = None) -> tuple[str, list[Any]]:
+        """SQL and arguments for rows before one key and down to another."""
+        where = self._between(before, down_to)
+        where.add(self.checked.sql, *self.checked.arguments)
+        return f"SELECT {self.columns} FROM {self.table} WHERE {where.sql} {self._ordered} LIMIT {limit}", where.arguments
+
+    def nth_key(self, n: int, before: Key | None) -> tuple[str, list[Any]]:
+        """SQL and arguments for the n-th key before one."""
+        where, keys = self._between(before, None), ", ".join(self.order)
+        return f"SELECT {keys} FROM {self.table} WHERE {where.sql} {self._ordered} LIMIT 1 OFFSET {n - 1}", where.arguments
+
+    @property
+    def _ordered(self) -> str:
+        return "ORDER BY " + ", ".join(f"{column} DESC" for column in self.order)
+
+    def _between(self, before: Key | None, down_to: Key | None) -> Condition:
+        where = Condition([*self.found_by.parts], [*self.found_by.arguments])
+        first, second = self.order
+        for key, compared in ((before, "<"), (down_to, ">")):
+            if key is not None:  # said twice over, as not every engine finds a place in an index by OR
+                last = "<" if compared == "<" else ">="
+                where.add(f"{first} {compared}= ?", key[0])
+                where.add(f"({first} {compared} ? OR {second} {last} ?)", *key)
+        return where

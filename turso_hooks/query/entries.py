@@ -1,0 +1,179 @@
+"""What is in sessions: messages, tool calls, model calls, whole conversations, and what was logged last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from turso_hooks.query.asking import MOST_LOOKED_AT, Asker, Newest
+from turso_hooks.query.filters import Condition
+from turso_hooks.query.pages import Page, checked_limit, cursor_of, json_cursor, key_with_id_of
+from turso_hooks.query.results import Conversation, Message, ModelCall, Note, SessionSummary, Tail, ToolCall
+from turso_hooks.query.rows import (
+    MESSAGE_COLUMNS,
+    MODEL_CALL_COLUMNS,
+    NOTE_COLUMNS,
+    SESSION_COLUMNS,
+    TOOL_CALL_COLUMNS,
+    Row,
+    message_of,
+    model_call_of,
+    note_of,
+    summary_of,
+    tool_call_of,
+)
+from turso_hooks.query.sessions import MOST_DEEP, children_of
+
+_NO_POSITION = -(2**63)
+_MOST_RUNNING = 100
+"""Calls of which a tail will tell that they are over."""
+
+
+class Kind(NamedTuple):
+    """A table of entries."""
+
+    table: str
+    columns: str
+    time_column: str
+    to_result: Callable[[Row], Any]
+
+    @property
+    def order(self) -> str:
+        """SQL: reading order."""
+        return f"occurred_ms, {self.time_column}, position, id"
+
+    def key_of(self, row: Row) -> list[Any]:
+        """The place of a row in it."""
+        position = row["position"] if isinstance(row["position"], int) else _NO_POSITION
+        return [row["occurred_ms"] or 0, row[self.time_column], position, row["id"]]
+
+    def add_after(self, where: Condition, key: Sequence[Any]) -> None:
+        """Only what comes after a key."""
+        columns = ("coalesce(occurred_ms, 0)", self.time_column, f"coalesce(position, {_NO_POSITION})", "id")
+        sql, arguments = f"{columns[-1]} > ?", [key[-1]]
+        for column, value in reversed(list(zip(columns[:-1], key[:-1], strict=True))):
+            sql, arguments = f"({column} > ? OR ({column} = ? AND {sql}))", [value, value, *arguments]
+        where.add(sql, *arguments)
+        if key[0] > 0:
+            where.add("occurred_ms >= ?", key[0])  # what an index can find
+
+
+MESSAGES = Kind("messages", MESSAGE_COLUMNS, "created_at", message_of)
+TOOL_CALLS = Kind("tool_executions", TOOL_CALL_COLUMNS, "started_at", tool_call_of)
+MODEL_CALLS = Kind("model_calls", MODEL_CALL_COLUMNS, "started_at", model_call_of)
+NOTES = Kind("notes", NOTE_COLUMNS, "occurred_at", note_of)
+
+
+def conversation_of(asker: Asker, session: SessionSummary, ancestors: tuple[str, ...] = ()) -> Conversation:
+    """A session with all that is in it, and its sub-agents'."""
+    path = (*ancestors, session.session_id)
+    children = children_of(asker, [session.session_id]) if len(path) < MOST_DEEP else []
+
+    def all_of(kind: Kind) -> list[Any]:
+        sql = f"SELECT {kind.columns} FROM {kind.table} WHERE session_id = ? ORDER BY {kind.order}"
+        return [kind.to_result(row) for row in asker.rows(f"read {kind.table}", sql, (session.session_id,))]
+
+    messages: list[Message] = all_of(MESSAGES)
+    tool_calls: list[ToolCall] = all_of(TOOL_CALLS)
+    model_calls: list[ModelCall] = all_of(MODEL_CALLS)
+    notes: list[Note] = all_of(NOTES)
+    return Conversation(
+        session=session,
+        messages=messages,
+        tool_calls=tool_calls,
+        model_calls=model_calls,
+        notes=notes,
+        children=[conversation_of(asker, child, path) for child in children if child.session_id not in path],
+    )
+
+
+def in_session(  # noqa: PLR0913  # by name
+    asker: Asker, kind: Kind, session_id: str, where: Condition, *, limit: int, cursor: str | None
+) -> Page[Any]:
+    """A page of what is in a session, in reading order."""
+    here = Condition(["session_id = ?", *where.parts], [session_id, *where.arguments])
+    if cursor is not None:
+        kind.add_after(here, json_cursor(cursor, 4))
+    sql = f"SELECT {kind.columns} FROM {kind.table} WHERE {here.sql} ORDER BY {kind.order} LIMIT {checked_limit(limit)}"
+    rows = asker.rows(f"read {kind.table}", sql, here.arguments)
+    following = json.dumps(kind.key_of(rows[-1])) if len(rows) == limit else None
+    return Page(tuple(kind.to_result(row) for row in rows), following)
+
+
+def newest_tool_calls(
+    asker: Asker, where: Condition, of_session: Condition, *, limit: int, cursor: str | None
+) -> Page[ToolCall]:
+    """A page of the tool calls of all sessions, those that were logged last first."""
+    if of_session.parts:
+        where.add(_session_is("tool_executions", of_session), *of_session.arguments)
+    what = Newest("tool_executions", f"{TOOL_CALL_COLUMNS}, rowid", ("rowid", "id"), Condition(), where)
+    rows, after = asker.newest(
+        "list tool calls", what, checked_limit(limit), key_with_id_of(cursor) if cursor is not None else None
+    )
+    return Page(tuple(map(tool_call_of, rows)), cursor_of(*after) if after is not None else None)
+
+
+def tail(asker: Asker, of_session: Condition, session_id: str | None, *, limit: int, cursor: str | None) -> Tail:
+    """What was logged last; after `cursor`, what was logged since, and calls that were running then and are over."""
+    place = _Place(*json_cursor(cursor, 3)) if cursor is not None else None
+    found: list[tuple[Kind, dict[str, Any]]] = []
+    arrived: dict[str, int] = {}
+    for kind, after in ((MESSAGES, place and place.message), (TOOL_CALLS, place and place.tool_call)):
+        rows = asker.rows("read what came last", *_arrived(kind, of_session, session_id, checked_limit(limit), after))
+        arrived[kind.table] = max((row["rowid"] for row in rows), default=after or _last_arrival(asker, kind))
+        found += [(kind, row) for row in rows]
+    running = place.running if place is not None else []
+    if running:
+        is_over = "id IN (SELECT value FROM json_each(?)) AND status <> 'running'"
+        sql = f"SELECT {TOOL_CALL_COLUMNS} FROM tool_executions WHERE {is_over}"
+        found += [(TOOL_CALLS, row) for row in asker.rows("look at running calls", sql, (json.dumps(running),))]
+    found.sort(key=lambda each: (each[1]["occurred_ms"] or 0, each[1]["position"] or 0))
+    found = found if place is not None else found[-limit:]
+    calls = {row["id"]: row["status"] for kind, row in found if kind is TOOL_CALLS}
+    still_running = [each for each in dict.fromkeys([*running, *calls]) if calls.get(each, "running") == "running"]
+    return Tail(
+        entries=tuple(kind.to_result(row) for kind, row in found),
+        sessions=_sessions(asker, {row["session_id"] for _, row in found}),
+        cursor=json.dumps(_Place(arrived["messages"], arrived["tool_executions"], still_running[-_MOST_RUNNING:])),
+    )
+
+
+class _Place(NamedTuple):
+    """How far a tail was read."""
+
+    message: int
+    """The rowid of the last one, which grows with each that is logged."""
+    tool_call: int
+    running: list[str]
+
+
+def _arrived(kind: Kind, of_session: Condition, session_id: str | None, limit: int, after: int | None) -> tuple[str, list[Any]]:
+    """SQL and arguments for what was logged after a row, or last."""
+    where = Condition()
+    if session_id is not None:
+        where.add("session_id = ?", session_id)
+    if of_session.parts:
+        where.add(_session_is(kind.table, of_session), *of_session.arguments)
+    columns = f"SELECT {kind.columns}, rowid FROM {kind.table}"
+    if after is not None:
+        where.add("rowid > ?", after)
+        return f"{columns} WHERE {where.sql} ORDER BY rowid LIMIT {limit}", where.arguments
+    if session_id is None and of_session.parts:
+        where.add(f"rowid > (SELECT max(rowid) FROM {kind.table}) - {MOST_LOOKED_AT}")
+    order = "rowid" if session_id is None else "occurred_ms"
+    return f"{columns} WHERE {where.sql} ORDER BY {order} DESC LIMIT {limit}", where.arguments
+
+
+def _session_is(table: str, of_session: Condition) -> str:
+    return f"EXISTS (SELECT 1 FROM sessions WHERE sessions.id = {table}.session_id AND {of_session.sql})"
+
+
+def _last_arrival(asker: Asker, kind: Kind) -> int:
+    return asker.rows("look for the last row", f"SELECT max(rowid) AS last FROM {kind.table}")[0]["last"] or 0
+
+
+def _sessions(asker: Asker, session_ids: Iterable[str]) -> dict[str, SessionSummary]:
+    sql = f"SELECT {SESSION_COLUMNS} FROM sessions WHERE id IN (SELECT value FROM json_each(?))"
+    rows = asker.rows("read sessions", sql, (json.dumps(list(session_ids)),))
+    return {row["id"]: summary_of(row, asker.now()) for row in rows}

@@ -1,0 +1,80 @@
+"""Pages of results: found by key, so that new rows neither hide any nor show one twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, overload
+
+from turso_hooks.errors import QueryError
+
+T = TypeVar("T")
+
+MOST_ON_A_PAGE = 10_000
+
+
+@dataclass(frozen=True)
+class Page(Sequence[T], Generic[T]):
+    """Results in order, as a sequence, and where the next ones begin."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None = None
+    """To be given as `cursor` for what comes after; None if there is nothing more.
+
+    A page may be shorter than was asked for and have one: then so many rows were looked at as one question may cost.
+    """
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
+    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
+        """One of them, or some."""
+        return self.items[index]
+
+    def __len__(self) -> int:
+        """How many there are on this page."""
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[T]:
+        """One after the other."""
+        return iter(self.items)
+
+
+def checked_limit(limit: int) -> int:
+    """The limit. Raises `QueryError` if it is none."""
+    if not 1 <= limit <= MOST_ON_A_PAGE:
+        raise QueryError(f"a page holds between 1 and {MOST_ON_A_PAGE:,} results, not {limit}; ask for several pages")
+    return limit
+
+
+def cursor_of(*key: int | str | None) -> str:
+    """A place in an order, as text: numbers, and at the end an id."""
+    return "~".join("" if part is None else str(part) for part in key)
+
+
+def json_cursor(cursor: str, parts: int) -> list[Any]:
+    """The parts of a cursor that is JSON. Raises `QueryError` if it is none."""
+    try:
+        found = json.loads(cursor)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or len(found) != parts or not isinstance(found[0], int):
+        raise _wrong(cursor)
+    return found
+
+
+def key_with_id_of(cursor: str) -> tuple[int, str]:
+    """The number and the id of a cursor. Raises `QueryError` if it is none."""
+    number, separator, row_id = cursor.partition("~")
+    try:
+        if separator:
+            return int(number), row_id
+    except ValueError:
+        pass
+    raise _wrong(cursor)
+
+
+def _wrong(cursor: str) -> QueryError:
+    return QueryError(f"{cursor!r:.80} is no cursor of this question: give the next_cursor of a page of it")
