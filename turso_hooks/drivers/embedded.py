@@ -40,6 +40,11 @@ _POLL_S = 0.001
 _T = TypeVar("_T")
 
 
+def _without_other_files(action: int, *_: object) -> int:
+    """For reading only: ATTACH, and with it VACUUM INTO, could write to another file, whatever this one was opened for."""
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
+
+
 class EmbeddedDatabase:
     """One connection to an SQLite file. Opened at first use, and again if the file was replaced in the meantime.
 
@@ -132,6 +137,7 @@ class EmbeddedDatabase:
             connection.execute(f"PRAGMA busy_timeout = {round(min(self._busy_timeout_s, _TRY_S) * 1000)}")
             if self._read_only:
                 connection.execute("PRAGMA query_only = 1")
+                connection.set_authorizer(_without_other_files)
             else:
                 connection.execute("PRAGMA synchronous = NORMAL")
         except BaseException:
