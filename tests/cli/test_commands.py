@@ -41,7 +41,10 @@ COMMANDS = (
     "search",
     "sessions",
     "show",
+    "sql",
     "status",
+    "tail",
+    "tools",
 )
 
 MERGED = {table.name: ", ".join(table.columns) for table in TABLES}

@@ -29,7 +29,10 @@ _COMMANDS = {
     "search": ("searching", "Find words in everything that was logged."),
     "show": ("sessions", "Show one conversation."),
     "sessions": ("sessions", "List conversations, newest first."),
+    "sql": ("tailing", "Run a query in SQL."),
     "status": ("status", "Show what waits, what was shipped, and what was not kept."),
+    "tail": ("tailing", "Show what was logged last, and what is being logged."),
+    "tools": ("tailing", "List tool calls."),
     "verify": ("verify", "Add up whether every recorded event is accounted for."),
     "watch": ("watching", "Follow what other programs do with their agents."),
 }

@@ -19,6 +19,7 @@ database_option = click.option(
     help="The database, such as file:agents.db or libsql://NAME.turso.io; by default TURSO_DATABASE_URL.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+json_lines_option = click.option("--jsonl", "as_json_lines", is_flag=True, help="Print JSON, one a line.")
 
 
 def settings_for(database_url: str | None) -> Settings:
@@ -43,13 +44,16 @@ def prepared(settings: Settings) -> list[int]:
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON; times as ISO 8601 in UTC."""
-    try:
-        encoded = msgspec.json.encode(value, enc_hook=str)
-    except UnicodeEncodeError:  # another program's JSON may hold lone surrogates
-        encoded = msgspec.json.encode(plain(value, for_json=True))
-    click.echo(msgspec.json.format(encoded, indent=2).decode())
+    click.echo(msgspec.json.format(_encoded(value), indent=2).decode())
 
 
 def print_json_line(value: Any) -> None:
     """Print a value as one line of JSON."""
-    click.echo(msgspec.json.encode(value).decode())
+    click.echo(_encoded(value).decode())
+
+
+def _encoded(value: Any) -> bytes:
+    try:
+        return msgspec.json.encode(value, enc_hook=str)
+    except UnicodeEncodeError:  # another program's JSON may hold lone surrogates
+        return msgspec.json.encode(plain(value, for_json=True))

@@ -59,6 +59,16 @@ def render_conversation(conversation: Conversation, *, is_whole: bool) -> Render
     return Group(header, Text(), *_body(conversation, is_whole=is_whole))
 
 
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of text to the terminal, under the names of their columns."""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(Text(one_line(column)), overflow="ellipsis")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(highlight=False).print(table)
+
+
 def render_hit(hit: Hit) -> RenderableType:
     """Something that was found, in two lines: where it is, and what of it."""
     names = [hit.kind.replace("_", " "), hit.role or hit.tool_name, hit.agent_type, hit.session_title]

@@ -7,7 +7,16 @@ from typing import Any
 import click
 
 from turso_hooks.cli.filtering import filter_options, given
-from turso_hooks.cli.options import database_option, json_option, prepared, print_json, settings_for, shown_url
+from turso_hooks.cli.options import (
+    database_option,
+    json_lines_option,
+    json_option,
+    prepared,
+    print_json,
+    print_json_line,
+    settings_for,
+    shown_url,
+)
 from turso_hooks.cli.text import is_terminal, one_line, plural, when
 from turso_hooks.errors import DatabaseUnusable
 from turso_hooks.query import Found, Hit, connect_sync
@@ -25,6 +34,7 @@ from turso_hooks.store import ADDED_AT_ONCE, SearchIndex, open_store
 @click.option("--cursor", help="Go on from a next_cursor of --json.")
 @filter_options
 @json_option
+@json_lines_option
 def search_command(  # noqa: PLR0913, PLR0917  # its options
     words: tuple[str, ...],
     database_url: str | None,
@@ -34,6 +44,7 @@ def search_command(  # noqa: PLR0913, PLR0917  # its options
     limit: int,
     cursor: str | None,
     as_json: bool,
+    as_json_lines: bool,
     **filters: Any,
 ) -> None:
     """Find words in messages, in what tools are called with and print, in titles and errors.
@@ -50,7 +61,10 @@ def search_command(  # noqa: PLR0913, PLR0917  # its options
     if as_json:
         print_json(found)
         return
-    if is_terminal():
+    if as_json_lines:
+        for hit in found.hits:
+            print_json_line(hit)
+    elif is_terminal():
         from turso_hooks.cli import render  # noqa: PLC0415  # rich costs 50 ms, and is wanted on terminals only
 
         for hit in found.hits:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from turso_hooks.cli.filtering import filter_options, given
-from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
+from turso_hooks.cli.options import database_option, json_lines_option, json_option, print_json, print_json_line, settings_for
 from turso_hooks.cli.text import is_terminal
 from turso_hooks.query import Conversation, Reader, SessionFilters, SessionSummary, connect_sync
 from turso_hooks.query.pages import MOST_ON_A_PAGE
@@ -21,8 +21,9 @@ from turso_hooks.query.sessions import ORDERS
 @click.option("--text", metavar="WORDS", help="In which this is found; see turso-hooks search.")
 @filter_options
 @json_option
-def sessions_command(  # its options
-    database_url: str | None, limit: int, order: str, text: str | None, as_json: bool, **filters: Any
+@json_lines_option
+def sessions_command(  # noqa: PLR0913, PLR0917  # its options
+    database_url: str | None, limit: int, order: str, text: str | None, as_json: bool, as_json_lines: bool, **filters: Any
 ) -> None:
     """List conversations, newest first.
 
@@ -34,6 +35,10 @@ def sessions_command(  # its options
         sessions = _sessions(reader, order, limit, {**given(filters), **({"text": text} if text is not None else {})})
     if as_json:
         print_json(sessions)
+        return
+    if as_json_lines:
+        for session in sessions:
+            print_json_line(session)
         return
     from turso_hooks.cli import render  # noqa: PLC0415  # rich costs 50 ms and --json does without
 

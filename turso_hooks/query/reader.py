@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from turso_hooks.drivers import Database
+from turso_hooks.errors import DatabaseUnusable, QueryError
 from turso_hooks.events import utc_now
 from turso_hooks.query import entries, sessions
 from turso_hooks.query.asking import Asker
@@ -173,8 +174,13 @@ class Reader:
 
         Reads what the query reads.
         """
-        result = self._asker.result("run SQL", sql, arguments)
+        try:
+            result = self._asker.result("run SQL", sql, arguments)
+        except DatabaseUnusable as error:
+            if "readonly" in error.problem:
+                raise QueryError("what reads a database cannot write to it: use another program for that") from error
+            raise
         return SqlResult(columns=result.columns, rows=result.rows)
 
     def _id_of(self, session_id: str) -> str:
-        return sessions.find_session(self._asker, session_id).session_id
+        return sessions.find_id(self._asker, session_id)

@@ -49,10 +49,20 @@ def list_sessions(  # noqa: PLR0913  # by name
 
 def find_session(asker: Asker, prefix: str) -> SessionSummary:
     """The session with an id, or the one whose id begins so. Raises `SessionNotFound`."""
-    exact = asker.rows("find a session", f"SELECT {SESSION_COLUMNS} FROM sessions WHERE id = ?", (prefix,))
+    sql = f"SELECT {SESSION_COLUMNS} FROM sessions WHERE id = ?"
+    session_id = find_id(asker, prefix)
+    rows = asker.rows("find a session", sql, (session_id,))
+    if not rows:  # somebody has deleted it meanwhile
+        raise SessionNotFound(f"there is no session {session_id!r} any more")
+    return summary_of(rows[0], asker.now())
+
+
+def find_id(asker: Asker, prefix: str) -> str:
+    """The id of the session that is meant by it or its beginning. Raises `SessionNotFound`."""
+    exact = asker.rows("find a session", "SELECT id FROM sessions WHERE id = ?", (prefix,))
     found = exact or asker.rows(
         "find a session",
-        f"""SELECT {SESSION_COLUMNS} FROM sessions WHERE id >= ? AND id < ? AND {_IS_NOT_MEANT_BY_ITS_PARENT}
+        f"""SELECT id FROM sessions WHERE id >= ? AND id < ? AND {_IS_NOT_MEANT_BY_ITS_PARENT}
             ORDER BY id LIMIT {_SHOWN + 1}""",
         (prefix, f"{prefix}\U0010ffff", prefix),
     )
@@ -62,7 +72,8 @@ def find_session(asker: Asker, prefix: str) -> SessionSummary:
         ids = ", ".join(row["id"] for row in found[:_SHOWN])
         more = ", …" if len(found) > _SHOWN else ""
         raise SessionNotFound(f"several sessions' ids begin with {prefix!r}: {ids}{more}; write more of it")
-    return summary_of(found[0], asker.now())
+    session_id: str = found[0]["id"]
+    return session_id
 
 
 def children_of(asker: Asker, session_ids: Iterable[str]) -> list[SessionSummary]:

@@ -39,7 +39,7 @@ MOST_SCANNED = 20_000
 MOST_WITH_TEXT = 1000
 """Matches, the newest, whose sessions are those with a text."""
 
-_FIRST_MATCHES, _MORE_MATCHES, _SCANNED_AT_ONCE = 50, 500, 2000
+_MORE_THAN_WANTED, _MORE_MATCHES, _SCANNED_AT_ONCE = 5, 500, 2000
 
 _SHOWN_CHARS, _SCORED_CHARS = 1_000_000, 50_000
 """How much of a text is looked at to show it, and to score it or to find something in it without the index."""
@@ -165,7 +165,7 @@ class Searcher:
         self, look: _Look, question: _Question, words: str, limit: int, before: int | None, most_chars: int
     ) -> None:
         """Matches of the index, until there are as many as are wanted."""
-        found, at_once = 0, max(_FIRST_MATCHES, limit + 10)
+        found, at_once = 0, limit + _MORE_THAN_WANTED
         limits = [key for key in (before, question.before_key) if key is not None]
         upper = min(limits) if limits else None
         while found < limit:

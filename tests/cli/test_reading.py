@@ -1,0 +1,119 @@
+"""The commands that find it again: one shape in a pipe, one as JSON, one as JSON Lines, and safe whatever was logged."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from turso_hooks.events import MessageAdded, SessionStarted, ToolCallFinished
+from turso_hooks.plugin import Recorder
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+START = datetime(2026, 1, 2, tzinfo=timezone.utc)
+HOSTILE = "<script>alert('x')</script>\t\x1b]0;title\x07\x1b[31m'; DROP TABLE sessions; --\r\nnext \u202eline"
+
+
+@pytest.fixture
+def logged(recorder: Recorder, database: Path) -> str:
+    for n in range(3):
+        at = START + timedelta(seconds=n)
+        session_id = f"s{n}" if n else HOSTILE
+        recorder.record(SessionStarted(session_id=session_id, title=HOSTILE, agent_type="a", occurred_at=at))
+        recorder.record(MessageAdded(session_id=session_id, role="user", content=f"{HOSTILE} number {n}", occurred_at=at))
+        recorder.record(
+            ToolCallFinished(session_id=session_id, tool_name="ls", input={"at": HOSTILE}, error="broken", occurred_at=at)
+        )
+    assert recorder.flush(30).is_complete
+    return f"file:{database}"
+
+
+COMMANDS = [
+    ["sessions"],
+    ["search", "script"],
+    ["tail"],
+    ["tools"],
+    ["sql", "SELECT id, title FROM sessions"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_line_is_one_thing_and_no_control_character_gets_through(run: Run, logged: str, command: list[str]) -> None:
+    said = run(*command, "--db", logged)
+    assert said.returncode == 0
+    lines = said.stdout.splitlines()
+    assert len(lines) >= 3
+    assert len({line.count("\t") for line in lines}) == 1
+    assert not {"\x1b", "\x07", "\r", "\u202e"} & set(said.stdout)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_json_lines_hold_everything_as_it_was(run: Run, logged: str, command: list[str]) -> None:
+    said = run(*command, "--jsonl", "--db", logged)
+    found = [json.loads(line) for line in said.stdout.splitlines()]
+    assert len(found) >= 3
+    assert HOSTILE in {each.get("session_id", each.get("id")) for each in found}
+
+
+def test_what_is_not_found_is_said_and_is_no_failure(run: Run, logged: str) -> None:
+    for command, words in (
+        (["search", "nowhere"], "nothing was found\n"),
+        (["sessions", "--agent", "nobody"], "no conversation is like that\n"),
+        (["tools", "--tool", "none"], "no tool call is like that\n"),
+    ):
+        said = run(*command, "--db", logged)
+        assert (said.returncode, said.stdout, said.stderr) == (0, "", words)
+
+
+def test_filters_say_which_sessions_are_meant(run: Run, logged: str) -> None:
+    def ids(*options: str) -> list[str]:
+        return [line.split("\t")[0] for line in run("sessions", "--db", logged, *options).stdout.splitlines()]
+
+    assert ids("--since", "2026-01-02T00:00:01Z") == ["s2", "s1"]
+    assert ids("--until", "2026-01-02T00:00:02Z", "--agent", "a*", "--limit", "1") == ["s1"]
+    assert ids("--since", "2h") == []
+    assert ids("--text", "number 2") == ["s2"]
+    wrong = run("sessions", "--since", "yesteryear", "--db", logged)
+    assert (wrong.returncode, "write 2026-01-31" in wrong.stderr) == (2, True)
+
+
+def test_sql_takes_arguments_and_cannot_write(run: Run, logged: str) -> None:
+    said = run("sql", "SELECT count(*) AS n FROM sessions WHERE id = ?", "s1", "--db", logged)
+    assert said.stdout == "n\n1\n"
+    wrong = run("sql", "DELETE FROM sessions", "--db", logged)
+    assert (wrong.returncode, wrong.stderr) == (
+        1,
+        "turso-hooks: what reads a database cannot write to it: use another program for that\n",
+    )
+
+
+def test_reindex_brings_in_what_another_program_wrote(run: Run, logged: str, database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "INSERT INTO messages (id, session_id, sequence, role, content) VALUES ('m', 's1', 9, 'user', 'zebra')"
+        )
+    connection.close()
+    assert run("search", "zebra", "--db", logged).stdout.startswith("s1\t")
+    for options in ([], ["--anew"]):
+        assert run("reindex", *options, "--db", logged).stdout == f"everything in {logged} is in the index\n"
+        assert run("search", "zebra", "--db", logged).stdout.startswith("s1\t")
+
+
+def test_a_tail_follows_until_it_is_stopped(recorder: Recorder, logged: str) -> None:
+    command = [str(Path(sys.executable).with_name("turso-hooks")), "tail", "-f", "--limit", "1", "--db", logged]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "\tls error\t" in process.stdout.readline()
+        recorder.record(MessageAdded(session_id="s1", role="user", content="and then"))
+        assert recorder.flush(30).is_complete
+        assert process.stdout.readline().endswith("\tuser\tand then\n")
+        process.send_signal(signal.SIGINT)
+        _, problem = process.communicate(timeout=20)
+    assert (process.returncode, problem) == (0, "")

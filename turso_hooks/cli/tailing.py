@@ -1,0 +1,152 @@
+"""`tail`, `tools` and `sql`: what was logged last, tool calls, and whatever else one may ask."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+from turso_hooks.cli.filtering import filter_options, given
+from turso_hooks.cli.options import database_option, json_lines_option, json_option, print_json, print_json_line, settings_for
+from turso_hooks.cli.text import is_terminal, one_line
+from turso_hooks.errors import DatabaseUnavailable
+from turso_hooks.query import Message, Tail, ToolCall, connect_sync
+
+_LOOK_EVERY_S = 1.0
+_SHOWN_CHARS = 200
+_MOST_CALLS = 10_000
+
+
+@click.command("tail")
+@click.argument("session_id", required=False)
+@database_option
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is logged, until Ctrl-C.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="So many at first.")
+@filter_options
+@json_lines_option
+def tail_command(  # its options
+    session_id: str | None, database_url: str | None, follow: bool, limit: int, as_json_lines: bool, **filters: Any
+) -> None:
+    """Show the messages and tool calls that were logged last, of SESSION_ID or of all.
+
+    One a line, fields separated by tabs: time, session, agent, role or tool, what was said. A tool call that was running comes
+    once more when it is over.
+    """
+    with connect_sync(settings_for(database_url).database_url) as reader:
+        tail = reader.tail(session_id, limit=limit, **given(filters))
+        _print(tail, as_json_lines=as_json_lines)
+        try:
+            while follow:
+                time.sleep(_LOOK_EVERY_S)  # a database gives no event to wait for
+                try:
+                    tail = reader.tail(session_id, limit=_MOST_CALLS, cursor=tail.cursor, **given(filters))
+                except DatabaseUnavailable as error:
+                    click.echo(str(error), err=True)
+                else:
+                    _print(tail, as_json_lines=as_json_lines)
+        except KeyboardInterrupt:
+            return
+
+
+def _print(tail: Tail, *, as_json_lines: bool) -> None:
+    for entry in tail.entries:
+        if as_json_lines:
+            print_json_line(entry)
+            continue
+        session = tail.sessions.get(entry.session_id)
+        moment = entry.occurred_at.isoformat() if entry.occurred_at else ""
+        who, what = _said(entry)
+        fields = (moment, entry.session_id, session.agent_type if session else "", who, what[:_SHOWN_CHARS])
+        click.echo("\t".join(map(one_line, fields)))
+
+
+def _said(entry: Message | ToolCall) -> tuple[str, str]:
+    if isinstance(entry, Message):
+        return entry.role, entry.content or ""
+    what = entry.error or (entry.output if entry.output is not None else entry.input)
+    return f"{entry.tool_name} {entry.status}", what if isinstance(what, str) else json.dumps(what, ensure_ascii=False)
+
+
+@click.command("tools")
+@click.argument("session_id", required=False)
+@database_option
+@click.option("--tool", "tool_name", metavar="NAME", help="Only of this tool.")
+@click.option(
+    "--tool-status", type=click.Choice(("running", "completed", "error", "cancelled")), help="Only those that ended so."
+)
+@click.option("--limit", type=click.IntRange(1, _MOST_CALLS), default=50, show_default=True, help="The most to list.")
+@click.option("--cursor", help="Go on from a next_cursor of --json.")
+@filter_options
+@json_option
+@json_lines_option
+def tools_command(  # noqa: PLR0913, PLR0917  # its options
+    session_id: str | None,
+    database_url: str | None,
+    tool_name: str | None,
+    tool_status: str | None,
+    limit: int,
+    cursor: str | None,
+    as_json: bool,
+    as_json_lines: bool,
+    **filters: Any,
+) -> None:
+    """List tool calls: of SESSION_ID in their order, or of all sessions, those that were logged last first.
+
+    One a line, fields separated by tabs: time, session, tool, status, milliseconds, input, error.
+    """
+    with connect_sync(settings_for(database_url).database_url) as reader:
+        page = reader.tool_calls(
+            session_id, tool_name=tool_name, tool_status=tool_status, limit=limit, cursor=cursor, **given(filters)
+        )
+    if as_json:
+        print_json({"tool_calls": list(page), "next_cursor": page.next_cursor})
+        return
+    for call in page:
+        if as_json_lines:
+            print_json_line(call)
+            continue
+        called_with = call.input if isinstance(call.input, str) else json.dumps(call.input, ensure_ascii=False)
+        took = "" if call.duration_ms is None else str(call.duration_ms)
+        moment = call.occurred_at.isoformat() if call.occurred_at else ""
+        fields = (moment, call.session_id, call.tool_name, call.status, took, called_with[:_SHOWN_CHARS], call.error or "")
+        click.echo("\t".join(map(one_line, fields)))
+    if not page:
+        click.echo("no tool call is like that", err=True)
+
+
+@click.command("sql")
+@click.argument("sql")
+@click.argument("arguments", nargs=-1)
+@database_option
+@json_option
+@json_lines_option
+def sql_command(sql: str, arguments: tuple[str, ...], database_url: str | None, as_json: bool, as_json_lines: bool) -> None:
+    """Run a query in SQL; ARGUMENTS stand for its question marks, as text.
+
+    A file is opened so that nothing can write to it. A server obeys, if its token may. In a pipe: a line of names, then one row
+    a line, fields separated by tabs.
+    """
+    with connect_sync(settings_for(database_url).database_url) as reader:
+        result = reader.sql(sql, arguments)
+    if as_json or as_json_lines:
+        rows = [dict(zip(result.columns, map(_plain, row), strict=True)) for row in result.rows]
+        for row in rows if as_json_lines else ():
+            print_json_line(row)
+        if as_json:
+            print_json(rows)
+        return
+    cells = [["" if value is None else one_line(_plain(value)) for value in row] for row in result.rows]
+    if is_terminal():
+        from turso_hooks.cli import render  # noqa: PLC0415  # rich costs 50 ms, and is wanted on terminals only
+
+        render.show_table(result.columns, cells)
+        return
+    for line in ([one_line(name) for name in result.columns], *cells):
+        click.echo("\t".join(line))
+
+
+def _plain(value: Any) -> Any:
+    """A value as text and JSON have it: bytes as hexadecimal."""
+    return value.hex() if isinstance(value, bytes) else value
