@@ -224,6 +224,7 @@ def test_the_index_is_what_it_would_be_if_it_were_made_anew(database: Database, 
         "INSERT OR IGNORE INTO messages (id, session_id, sequence, role, content) VALUES ('foreign', 's', 9, 'user', 'gamma')",
         "UPDATE messages SET created_at = '2026-01-02 00:00:09' WHERE id LIKE '%:m4'",
         "UPDATE sessions SET title = NULL WHERE id = 's5'",
+        "UPDATE messages SET content = 'gamma beta', created_at = '2026-01-02 00:00:07' WHERE id LIKE '%:m5'",
     )
     for number in range(1, len(batches) + 1):
         write_by(database, f"w{number}", batches[number - 1])
@@ -242,6 +243,17 @@ def test_the_index_is_what_it_would_be_if_it_were_made_anew(database: Database, 
         pass
     assert contents(database) == kept
     assert found == waiting == {w: sorted(hit.row_id for hit in reader.search(w, limit=1000).hits) for w in WORDS}
+
+
+@pytest.mark.parametrize("database", ["file", "libsql_server"], indirect=True)
+def test_a_row_of_which_another_program_changes_text_and_time_at_once_leaves_nothing_behind(database: Database) -> None:
+    write(database, [[MessageAdded(session_id="s", role="user", message_id="m", content="before", **event(0))]])
+    assert index_all(database)
+    database.execute("UPDATE messages SET content = 'after', created_at = '2026-01-02 00:01:00'", operation="write")
+    index_all(database)
+    assert contents(database) == [("after", 1, 1)]
+    assert names_of(Reader(database).search("after")) == ["m"]
+    assert names_of(Reader(database).search("before")) == []
 
 
 def write_by(database: Database, writer_id: str, events: list[Event]) -> None:
