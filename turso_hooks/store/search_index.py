@@ -43,7 +43,7 @@ _TABLES = (
 
 def _triggers(searched: SearchedTable) -> tuple[str, ...]:
     table, old, new = searched.table, searched.text_of("OLD"), searched.text_of("NEW")
-    # Where another program changes text and time at once, the trigger that keeps `occurred_ms` may have changed the row already,
+    # Where another program changes text and time at once, the trigger that keeps `occurred_ms` may have changed the row before,
     # and this one have seen that: what it knows now is what was in the index.
     removed = f"INSERT OR REPLACE INTO search_removed (key, text) VALUES (OLD.search_key, {old})"
     is_other = f"({new} IS NOT {old} OR {second_of('NEW')} <> {second_of('OLD')})"
