@@ -158,7 +158,7 @@ class _Parser:
         return self._phrase(word.lstrip("-"), is_prefix=word.endswith("*")), is_without
 
     def _phrase(self, text: str, *, is_prefix: bool = False) -> Phrase | None:
-        words = tuple(word.folded for word in words_of(text) if word.folded)
+        words = tuple(filter(None, words_of(text)))
         self._terms += bool(words)
         return Phrase(words, text.replace("\0", " "), is_prefix) if words and self._terms <= _MOST_TERMS else None
 

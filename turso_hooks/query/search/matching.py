@@ -5,12 +5,13 @@ For what is not in the index, and for what the index does not tell: where in a t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from turso_hooks.query.results import Piece
 from turso_hooks.query.search.language import All, Phrase, Term, phrases_of
-from turso_hooks.query.search.words import Word, words_of
+from turso_hooks.query.search.words import places_of, words_of
 
 SNIPPET_CHARS = 160
 
@@ -27,40 +28,37 @@ class Searched:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.words = list(words_of(text))
-        self._places: dict[str, list[int]] = {}
-        for n, word in enumerate(self.words):
-            self._places.setdefault(word.folded, []).append(n)
+        self.words = words_of(text)
 
     def has(self, term: Term) -> bool:
         """Whether a term is there."""
         if isinstance(term, Phrase):
-            return bool(self.spans(term))
+            return bool(self.count(term))
         if isinstance(term, All):
             return all(map(self.has, term.terms)) and not any(map(self.has, term.without))
         return any(map(self.has, term.terms))
 
+    def count(self, phrase: Phrase) -> int:
+        """How often a phrase is there."""
+        if len(phrase.words) == 1 and not phrase.is_prefix:
+            return self.words.count(phrase.words[0])
+        return len(self._firsts(phrase))
+
     def spans(self, phrase: Phrase) -> list[Span]:
         """Where a phrase is, in order."""
-        *before, last = phrase.words
-        is_one = len(phrase.words) == 1
-        if is_one and phrase.is_prefix:
-            firsts: Iterable[int] = sorted(n for word, found in self._places.items() if word.startswith(last) for n in found)
-        else:
-            firsts = self._places.get(phrase.words[0], ())
-        length = len(phrase.words)
-        return [
-            Span(self.words[n].start, self.words[n + length - 1].end)
-            for n in firsts
-            if is_one or (n + length <= len(self.words) and self._follows(n, before, last, is_prefix=phrase.is_prefix))
-        ]
+        more = len(phrase.words) - 1
+        return [Span(self._places[n][0], self._places[n + more][1]) for n in self._firsts(phrase)]
 
-    def _follows(self, n: int, before: Sequence[str], last: str, *, is_prefix: bool) -> bool:
-        words: Sequence[Word] = self.words[n : n + len(before) + 1]
-        end = words[-1].folded
-        return all(word.folded == other for word, other in zip(words, before, strict=False)) and (
-            end.startswith(last) if is_prefix else end == last
-        )
+    @cached_property
+    def _places(self) -> list[tuple[int, int]]:
+        return places_of(self.text)
+
+    def _firsts(self, phrase: Phrase) -> list[int]:
+        """The numbers of the words with which a phrase begins."""
+        *before, last = phrase.words
+        ends = [n for n, word in enumerate(self.words) if word == last or (phrase.is_prefix and word.startswith(last))]
+        length = len(before)
+        return [n - length for n in ends if n >= length and self.words[n - length : n] == before]
 
 
 def snippet(searched: Searched, term: Term, most_chars: int = SNIPPET_CHARS) -> tuple[Piece, ...]:
@@ -110,6 +108,6 @@ def score(searched: Searched, term: Term, weights: Mapping[Phrase, float], avera
     longer = 0.25 + 0.75 * len(searched.words) / max(average_words, 1.0)
     total = 0.0
     for phrase in phrases_of(term):
-        times = len(searched.spans(phrase))
+        times = searched.count(phrase)
         total += weights.get(phrase, 1.0) * times / (times + 1.2 * longer)
     return total

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from turso_hooks.errors import QueryError
@@ -56,11 +57,15 @@ class _Match:
 
     key: int
     row: Mapping[str, Any]
-    searched: Searched
 
     @property
     def kind(self) -> str:
         return KINDS[self.key & KIND]
+
+    @cached_property
+    def searched(self) -> Searched:
+        """Its text, taken apart once it is asked for: of many matches only those on the page are."""
+        return Searched(self.row["text"] or "")
 
 
 @dataclass
@@ -198,7 +203,7 @@ class Searcher:
             if of_table:
                 where = Condition(["found.search_key IN (SELECT value FROM json_each(?))"], [json.dumps(of_table)])
                 rows = self._asker.rows("read what was found", *_rows_sql(table, question, where, most_chars))
-                yield from (_Match(row["search_key"], row, Searched(row["text"] or "")) for row in rows)
+                yield from (_Match(row["search_key"], row) for row in rows)
 
     def _scan(self, look: _Look, question: _Question, which: str | None, most: int) -> None:
         """Look at rows one by one, the newest: those that wait for the index, or any."""
@@ -232,7 +237,7 @@ class Searcher:
         average = sum(len(match.searched.words) for match in matches) / max(len(matches), 1)
         rarity: dict[Phrase, float] = {}
         for phrase in phrases:
-            having = sum(bool(match.searched.spans(phrase)) for match in matches)
+            having = sum(bool(match.searched.count(phrase)) for match in matches)
             rarity[phrase] = math.log(1 + (len(matches) - having + 0.5) / (having + 0.5))
         scored = [
             (
@@ -278,7 +283,7 @@ def _rows_sql(table: SearchedTable, question: _Question, where: Condition, most_
     return (
         f"""SELECT found.rowid, found.search_key, found.id, found.occurred_ms, {role} AS role, {tool_name} AS tool_name,
             {text} AS text, sessions.id AS session_id, sessions.title, sessions.agent_type, sessions.project
-        FROM {table.table} AS found JOIN sessions ON sessions.id = {"found.id" if is_session else "found.session_id"}
+        FROM {table.table} AS found CROSS JOIN sessions ON sessions.id = {"found.id" if is_session else "found.session_id"}
         WHERE {" AND ".join(parts)}""",
         arguments,
     )
@@ -287,10 +292,10 @@ def _rows_sql(table: SearchedTable, question: _Question, where: Condition, most_
 def _matching(rows: Iterable[Mapping[str, Any]], term: Term, table: SearchedTable) -> Iterator[_Match]:
     """Those of some rows that match, with a key as they would have in the index, but newer than all of their second."""
     for row in rows:
-        searched = Searched(row["text"] or "")
-        if searched.has(term):
-            newest = _NEWEST_OF_SECOND - ((1 << 24) - 1 - (row["rowid"] & ((1 << 24) - 1)) << 3)
-            yield _Match((smallest_key(row["occurred_ms"] or 0) + newest) & ~KIND | table.kind, row, searched)
+        newest = _NEWEST_OF_SECOND - ((1 << 24) - 1 - (row["rowid"] & ((1 << 24) - 1)) << 3)
+        match = _Match((smallest_key(row["occurred_ms"] or 0) + newest) & ~KIND | table.kind, row)
+        if match.searched.has(term):
+            yield match
 
 
 def _required(term: Term) -> str | None:

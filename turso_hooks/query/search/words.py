@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
-from typing import NamedTuple
 
 from turso_hooks.store import CJK_RANGES
 
 _MARKS = "\u0300-\u036f"
 _WORDS = re.compile(f"[{CJK_RANGES}]|(?:(?![{CJK_RANGES}])[^\\W_]|[{_MARKS}])+")
+_PLAIN_WORDS = re.compile("[a-z0-9]+")
 _IS_CJK = re.compile(f"[{CJK_RANGES}]")
 
 
-class Word(NamedTuple):
-    """A word, folded, and where it stands in its text."""
+def words_of(text: str) -> list[str]:
+    """The words of a text, folded, in order."""
+    if text.isascii():  # most texts are, and it takes a sixth of the time
+        return _PLAIN_WORDS.findall(text.lower())
+    return [folded(word) for word in _WORDS.findall(text)]
 
-    folded: str
-    start: int
-    end: int
 
-
-def words_of(text: str) -> Iterator[Word]:
-    """The words of a text, in order."""
-    for found in _WORDS.finditer(text):
-        yield Word(folded(found[0]), found.start(), found.end())
+def places_of(text: str) -> list[tuple[int, int]]:
+    """Where each of its words begins and ends."""
+    found = _PLAIN_WORDS.finditer(text.lower()) if text.isascii() else _WORDS.finditer(text)
+    return [word.span() for word in found]
 
 
 def folded(word: str) -> str:
