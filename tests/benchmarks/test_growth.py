@@ -64,7 +64,7 @@ class Drained:
         with EmbeddedDatabase(self.path) as database:
             prepare_schema(database)
         self._folder = JournalFolder(folder / "state", "growth")
-        self._shipper = Shipper(EmbeddedDatabase(self.path), self._folder, batch_events=IN_ONE)
+        self._shipper = Shipper(EmbeddedDatabase(self.path), self._folder, batch_events=IN_ONE, search_index=False)
 
     def ready(self, events: list[Event]) -> Callable[[], None]:
         """Put the events into the journal; what is returned takes them into the database."""

@@ -76,7 +76,7 @@ def test_draining_a_full_journal(tmp_path: Path, measure: Any, floor: Any, sessi
         path = tmp_path / f"drained-{n}.db"
         with EmbeddedDatabase(path) as database:
             prepare_schema(database)
-        shipper = Shipper(EmbeddedDatabase(path), full_journal(str(n)))
+        shipper = Shipper(EmbeddedDatabase(path), full_journal(str(n)), search_index=False)
         drained_s = seconds(lambda: drain(shipper))
         shipper.close()
         check(path, events)
