@@ -88,7 +88,7 @@ class Filled:
             rows += [row_of(event) for event in conversation(n, say)]
             if len(rows) >= 1000 or n == self.sessions + sessions - 1:
                 statements = [statement for statement in row_statements(rows) if statement.rows]
-                self._timed(lambda statements=statements: self.database.transaction(statements))  # type: ignore[misc]
+                self._timed(lambda statements=statements: self.database.transaction(statements))  # type: ignore[misc]  # bound now
                 self.events += len(rows)
                 self._unindexed += len(rows)
                 rows = []
@@ -165,8 +165,8 @@ def questions(reader: Reader, session_id: str) -> dict[str, Callable[[], object]
     pairs = [("harbour", "cormorant"), ("harbour", "zeppelin"), ("cormorant", "zeppelin")]
     for one, other in pairs:
         query = f"{one} {other}"
-        found[f"search {query}"] = lambda query=query: reader.search(query)  # type: ignore[misc]
-        found[f"search {query}, by relevance"] = lambda query=query: reader.search(query, order="relevance")  # type: ignore[misc]
+        found[f"search {query}"] = lambda query=query: reader.search(query)  # type: ignore[misc]  # bound now
+        found[f"search {query}, by relevance"] = lambda query=query: reader.search(query, order="relevance")  # type: ignore[misc]  # bound now
     return found
 
 
@@ -183,7 +183,7 @@ def test_questions_in_a_grown_database(tmp_path: Path, measure: Any, grown_rows:
                 if size == "large" and name in BARE:
                     arguments = (session_id,) if "?" in BARE[name] else ()
                     sql = BARE[name]
-                    figures[name]["bare"] = p50_ms(lambda sql=sql, given=arguments: bare.execute(sql, given).fetchall())  # type: ignore[misc]
+                    figures[name]["bare"] = p50_ms(lambda sql=sql, given=arguments: bare.execute(sql, given).fetchall())  # type: ignore[misc]  # bound now
     filled.database.close()
     found = measure(lambda: {name: {"p50": figure["large"]} for name, figure in figures.items()} | _beside(figures), rounds=1)
     for name, figure in figures.items():

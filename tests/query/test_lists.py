@@ -74,10 +74,10 @@ def test_filters_combine(reader: Reader) -> None:
 
 def test_what_is_no_filter_no_status_and_no_page_is_said(reader: Reader) -> None:
     with pytest.raises(TypeError, match="no filter colour"):
-        reader.list_sessions(colour="red")  # type: ignore[call-arg]
+        reader.list_sessions(colour="red")  # type: ignore[call-arg]  # on purpose
     for wrong in ({"status": "done"}, {"order": "size"}, {"limit": 0}, {"limit": 10**6}, {"cursor": "nonsense"}):
         with pytest.raises(QueryError):
-            reader.list_sessions(**wrong)  # type: ignore[arg-type]
+            reader.list_sessions(**wrong)  # type: ignore[arg-type]  # on purpose
     for cursor in ("", "1", "[1]", '["a", 1, 2, 3]'):
         with pytest.raises(QueryError, match="is no cursor of this question"):
             reader.messages("s01", cursor=cursor)
