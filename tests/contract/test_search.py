@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from contract.test_rows import url_of, write
+from serving.servers import LibsqlServer
 from turso_hooks.drivers import Database, open_database, parse_database_url
+from turso_hooks.errors import DatabaseUnavailable
 from turso_hooks.events import (
     Event,
     MessageAdded,
@@ -265,3 +267,23 @@ def contents(database: Database) -> list[tuple[object, ...]]:
     """The words in the index, and in how many rows each is."""
     database.execute("CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5vocab(search_index, row)")
     return database.execute("SELECT term, doc, cnt FROM words ORDER BY term").rows
+
+
+@pytest.mark.slow
+def test_what_takes_a_server_longer_than_a_request_may_is_indexed_all_the_same(libsql_server: LibsqlServer) -> None:
+    target = parse_database_url(libsql_server.url)
+    chinese = "数据库连接超时" * 1000
+    said = [MessageAdded(session_id="s", role="user", message_id=f"m{n}", content=chinese, **event(n)) for n in range(600)]
+    with open_database(target) as patient, open_database(target, request_timeout_s=0.5) as hurried:
+        prepare_schema(patient)
+        assert SearchIndex(patient).prepare()
+        write(patient, [said[at : at + 60] for at in range(0, 600, 60)])
+        index = SearchIndex(hurried)
+        failures, is_waiting = 0, True
+        while is_waiting:
+            try:
+                is_waiting = index.add_waiting()
+            except DatabaseUnavailable:
+                failures += 1
+        assert failures
+        assert not index.is_waiting()

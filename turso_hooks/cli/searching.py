@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -18,10 +19,13 @@ from turso_hooks.cli.options import (
     shown_url,
 )
 from turso_hooks.cli.text import is_terminal, one_line, plural, when
-from turso_hooks.errors import DatabaseUnusable
+from turso_hooks.errors import DatabaseUnavailable, DatabaseUnusable
 from turso_hooks.query import Found, Hit, connect_sync
 from turso_hooks.query.search.searching import KINDS, ORDERS
-from turso_hooks.store import ADDED_AT_ONCE, SearchIndex, open_store
+from turso_hooks.store import SearchIndex, open_store
+
+_MOST_FAILURES = 5
+"""In a row: the database may be busy, or may not do so much at once."""
 
 
 @click.command("search", context_settings={"ignore_unknown_options": True})
@@ -108,12 +112,27 @@ def reindex_command(database_url: str | None, anew: bool, as_json: bool) -> None
             raise DatabaseUnusable("make an index", database.name, problem, "searches look at the newest rows instead")
         if anew:
             index.empty()
-        rounds = 1
-        while index.add_waiting():
-            rounds += 1
+        for rows in _brought(index):
             if is_terminal() and not as_json:
-                click.echo(f"\r{plural(rounds * ADDED_AT_ONCE, 'row')} at most", nl=False, err=True)
+                click.echo(f"\r{plural(rows, 'row')} at most", nl=False, err=True)
     if as_json:
-        print_json({"database": shown_url(settings), "rounds": rounds})
+        print_json({"database": shown_url(settings)})
     else:
         click.echo(f"everything in {one_line(shown_url(settings))} is in the index")
+
+
+def _brought(index: SearchIndex) -> Iterator[int]:
+    """Bring in all that waits; how many rows that were at most, after each transaction."""
+    rows, is_waiting, failures = 0, True, 0
+    while is_waiting:
+        tried = index.at_once
+        try:
+            is_waiting = index.add_waiting()
+        except DatabaseUnavailable:  # it may have been too much at once: the next attempt brings half
+            failures += 1
+            if failures > _MOST_FAILURES:
+                raise
+        else:
+            failures = 0
+            rows += tried
+            yield rows

@@ -33,7 +33,6 @@ from turso_hooks.shipping.counts import decode_tally, warn_once
 from turso_hooks.shipping.sizing import SMALLEST_BYTES, BatchSize
 from turso_hooks.shipping.source import Source
 from turso_hooks.store import (
-    ADDED_AT_ONCE,
     Batch,
     DeadLetter,
     Position,
@@ -59,6 +58,9 @@ _STUCK = 5
 
 _INDEX_EVERY_S = 2.0
 """How often to bring into the search index what has come since: a search looks at some of what waits by itself."""
+
+_INDEX_SELDOM_S = 60.0
+"""How often at least to try that where it fails: each failure may take as long as a request may."""
 
 _LARGE_BYTES = 64 * 1024
 """What is smaller gets through whatever lets anything through."""
@@ -108,7 +110,8 @@ class Shipper:
         self._unindexed = 0
         self._may_wait = True
         """Whether something may not be in the index: at first, what came before this shipper."""
-        self._index_at = 0.0
+        self._index_at = self._index_more_at = 0.0
+        self._index_failures = 0
 
     @property
     def own_position(self) -> tuple[int, int]:
@@ -159,27 +162,37 @@ class Shipper:
         return False
 
     def index_rest(self) -> None:
-        """Bring into the search index what was shipped and is not there yet."""
-        while self._unindexed and self._index is not None:
-            self._index_some()
+        """Bring into the search index what was shipped and is not there yet, if nothing is in the way."""
+        while self._unindexed and self._index is not None and not self._index_failures:
+            self._index_some(self._index)
 
     def _index_what_waits(self) -> None:
-        is_time = self._may_wait and time.monotonic() >= self._index_at
-        if self._index is not None and (is_time or self._unindexed >= ADDED_AT_ONCE):
-            self._index_some()
+        if self._index is None:
+            return
+        now = time.monotonic()
+        is_time = self._may_wait and now >= self._index_at
+        if is_time or (self._unindexed >= self._index.at_once and now >= self._index_more_at):
+            self._index_some(self._index)
 
-    def _index_some(self) -> None:
-        """A search goes without the index, if slower: so whatever is wrong with it, shipping goes on."""
-        assert self._index is not None
-        self._index_at = time.monotonic() + _INDEX_EVERY_S
-        self._unindexed = max(self._unindexed - ADDED_AT_ONCE, 0)
+    def _index_some(self, index: SearchIndex) -> None:
+        """A search goes without the index, if slower: so whatever is wrong with it, shipping goes on, and has its time."""
+        began = time.monotonic()
+        tried = index.at_once
         try:
-            self._may_wait = self._index.add_waiting()
+            self._may_wait = index.add_waiting()
         except DatabaseUnavailable:
             self._may_wait = True
+            self._index_failures += 1
+            pause_s = min(_INDEX_SELDOM_S, _INDEX_EVERY_S * 2**self._index_failures)
+            self._index_at = self._index_more_at = time.monotonic() + pause_s
         except DatabaseError as error:
             warn_once(f"index:{error.problem}", "%s. Until then searches are slow, and find the newest only.", error)
             self._index = None
+        else:
+            self._unindexed = max(self._unindexed - tried, 0) if self._may_wait else 0
+            self._index_failures = 0
+            now = time.monotonic()
+            self._index_at, self._index_more_at = now + _INDEX_EVERY_S, now + (now - began) / 2
 
     def finish_own(self) -> None:
         """Note that this process's writer is done, if all of its records are in the database."""

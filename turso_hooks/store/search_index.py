@@ -17,15 +17,21 @@ Where the engine has no FTS5 (Turso's own, 0.6) there is no index and none of it
 
 from __future__ import annotations
 
+import time
+
 from turso_hooks.drivers import Database, Statement
-from turso_hooks.errors import DatabaseUnusable, RowRefused
+from turso_hooks.errors import DatabaseUnavailable, DatabaseUnusable, RowRefused
 from turso_hooks.store.searched import KIND, SEARCHED, SMALL, WITHOUT_TEXT, SearchedTable, indexed, new_key, second_of
 
 FORMAT = 1
 """Of what is in the index: what was put into it by one rule cannot be taken out by another."""
 
 ADDED_AT_ONCE = 5000
-"""Rows in one transaction: with fewer they cost more each, with more another writer waits longer than half a second."""
+"""The most rows of a table in one transaction: with fewer they cost more each, with more nothing is gained."""
+
+_FIRST_AT_ONCE = 500
+_TARGET_S = 0.4
+"""How long a transaction may take, which is what another writer waits. A tenth of what Turso Cloud allows one (5 s)."""
 
 _FORMAT_SQL = "SELECT format FROM search_format"
 
@@ -63,7 +69,7 @@ def _adds(searched: SearchedTable) -> tuple[str, ...]:
     kind = f"CASE WHEN {searched.is_elsewhere.format(row=table)} THEN {searched.kind | WITHOUT_TEXT} ELSE {searched.kind} END"
     number = "row_number() OVER (PARTITION BY second ORDER BY row)"
     waiting = f"""SELECT rowid AS row, {second_of(table)} AS second, {kind} AS kind FROM {table}
-        WHERE {searched.waits(table)} ORDER BY rowid LIMIT {ADDED_AT_ONCE}"""
+        WHERE {searched.waits(table)} ORDER BY rowid LIMIT ?"""
     return (
         f"INSERT INTO search_added (key, row) SELECT {new_key(searched, 'second', number, 'kind')}, row FROM ({waiting})",
         f"""UPDATE {table} SET search_key = search_added.key FROM search_added
@@ -76,8 +82,8 @@ def _adds(searched: SearchedTable) -> tuple[str, ...]:
 
 _ADD_WAITING = (
     f"""INSERT INTO search_index (search_index, rowid, text) SELECT 'delete', key, {indexed("text")}
-        FROM (SELECT key, text FROM search_removed ORDER BY key LIMIT {ADDED_AT_ONCE}) WHERE key & {WITHOUT_TEXT} = 0""",
-    f"DELETE FROM search_removed WHERE key IN (SELECT key FROM search_removed ORDER BY key LIMIT {ADDED_AT_ONCE})",
+        FROM (SELECT key, text FROM search_removed ORDER BY key LIMIT ?) WHERE key & {WITHOUT_TEXT} = 0""",
+    "DELETE FROM search_removed WHERE key IN (SELECT key FROM search_removed ORDER BY key LIMIT ?)",
     *(sql for searched in SEARCHED for sql in _adds(searched)),
     "DELETE FROM search_added",
 )
@@ -102,6 +108,8 @@ class SearchIndex:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._is_there: bool | None = None
+        self.at_once = _FIRST_AT_ONCE
+        """How many rows of a table the next `add_waiting` brings at most: fewer where that takes long, or has no answer."""
 
     def prepare(self) -> bool:
         """See to it that there is one; False where there can be none. The schema must be up to date."""
@@ -110,10 +118,21 @@ class SearchIndex:
         return self._is_there
 
     def add_waiting(self) -> bool:
-        """Bring some thousand rows into it; whether there is more to do. Reads and writes as many rows as it brings."""
+        """Bring up to `at_once` rows of each table into it; whether there is more to do. Reads as many rows as it brings."""
         if not self.prepare():
             return False
-        self._database.transaction([Statement(sql) for sql in _ADD_WAITING], operation="index what waits")
+        began = time.monotonic()
+        statements = [Statement(sql, [(self.at_once,)] if "?" in sql else [()]) for sql in _ADD_WAITING]
+        try:
+            self._database.transaction(statements, operation="index what waits")
+        except DatabaseUnavailable:
+            self.at_once = max(1, self.at_once // 2)
+            raise
+        took_s = time.monotonic() - began
+        if took_s > _TARGET_S:
+            self.at_once = max(1, int(self.at_once * _TARGET_S / took_s))
+        elif took_s < _TARGET_S / 2:
+            self.at_once = min(ADDED_AT_ONCE, 2 * self.at_once)
         return self.is_waiting()
 
     def is_waiting(self) -> bool:
