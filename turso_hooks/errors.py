@@ -14,6 +14,7 @@
     │   │   └── SchemaTooNew      written by a newer turso-hooks
     │   ├── RowRefused            this row, in this form, will never be taken
     │   ├── RequestTooLarge       so much is not taken at once; less may be
+    │   ├── ResponseTooLarge      so much is not given at once; less may be
     │   └── PositionMoved         another shipper has been here, or a newer schema is: nothing was changed
     ├── AgentServerError          a server that runs agents refuses, or says what cannot be understood
     │   ├── AgentServerUnreachable    at this moment: trying again is right
@@ -129,6 +130,10 @@ class RowRefused(DatabaseError):
 
 class RequestTooLarge(DatabaseError):
     """The server, or something in front of it, does not take a request of this size; a smaller one may pass."""
+
+
+class ResponseTooLarge(DatabaseError):
+    """The server does not give an answer of this size; a smaller one it may."""
 
 
 class PositionMoved(DatabaseError):

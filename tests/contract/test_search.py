@@ -94,8 +94,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 def index_all(database: Database) -> bool:
     """Bring everything into the index; whether there is one."""
     index = SearchIndex(database)
-    while index.add_waiting():
-        pass
+    while index.is_waiting():
+        index.add_waiting()
     return index.prepare()
 
 
@@ -234,15 +234,15 @@ def test_the_index_is_what_it_would_be_if_it_were_made_anew(database: Database, 
             database.execute(pick.choice(by_others), operation="write")
         if pick.random() < 0.6:
             index.add_waiting()
-    while index.add_waiting():
-        pass
+    while index.is_waiting():
+        index.add_waiting()
     kept = contents(database)
     reader = Reader(database)
     found = {word: sorted(hit.row_id for hit in reader.search(word, limit=1000).hits) for word in WORDS}
     index.empty()
     waiting = {word: sorted(hit.row_id for hit in reader.search(word, limit=1000).hits) for word in WORDS}
-    while index.add_waiting():
-        pass
+    while index.is_waiting():
+        index.add_waiting()
     assert contents(database) == kept
     assert found == waiting == {w: sorted(hit.row_id for hit in reader.search(w, limit=1000).hits) for w in WORDS}
 
@@ -279,11 +279,10 @@ def test_what_takes_a_server_longer_than_a_request_may_is_indexed_all_the_same(l
         assert SearchIndex(patient).prepare()
         write(patient, [said[at : at + 60] for at in range(0, 600, 60)])
         index = SearchIndex(hurried)
-        failures, is_waiting = 0, True
-        while is_waiting:
+        failures = 0
+        while index.is_waiting():
             try:
-                is_waiting = index.add_waiting()
+                index.add_waiting()
             except DatabaseUnavailable:
                 failures += 1
         assert failures
-        assert not index.is_waiting()

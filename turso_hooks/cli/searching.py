@@ -123,11 +123,13 @@ def reindex_command(database_url: str | None, anew: bool, as_json: bool) -> None
 
 def _brought(index: SearchIndex) -> Iterator[int]:
     """Bring in all that waits; how many rows that were at most, after each transaction."""
-    rows, is_waiting, failures = 0, True, 0
-    while is_waiting:
+    rows = failures = 0
+    while True:
         tried = index.at_once
         try:
-            is_waiting = index.add_waiting()
+            if not index.is_waiting():
+                return
+            index.add_waiting()
         except DatabaseUnavailable:  # it may have been too much at once: the next attempt brings half
             failures += 1
             if failures > _MOST_FAILURES:

@@ -23,7 +23,14 @@ from turso_hooks import forking
 from turso_hooks.drivers.bulk import ValueNotSendable
 from turso_hooks.drivers.hrana import AnswerUnreadable, Refusal
 from turso_hooks.drivers.meanings import meaning_of
-from turso_hooks.errors import DatabaseError, DatabaseUnavailable, DatabaseUnusable, RequestTooLarge, RowRefused
+from turso_hooks.errors import (
+    DatabaseError,
+    DatabaseUnavailable,
+    DatabaseUnusable,
+    RequestTooLarge,
+    ResponseTooLarge,
+    RowRefused,
+)
 
 _Error = TypeVar("_Error", bound=DatabaseError)
 
@@ -206,6 +213,10 @@ def strange_address(operation: Operation) -> DatabaseError:
 
 def failed_request(operation: Operation, error: BaseException, timeout_s: float) -> DatabaseError:
     """What an exception means that came instead of an answer."""
+    if getattr(error, "code", None) == _MESSAGE_TOO_BIG:
+        return operation.failed(
+            ResponseTooLarge, "the answer is larger than a WebSocket message may be", "ask for less at once"
+        )
     kind, problem, remedy = _meaning_of_failure(_cause_of(error), timeout_s)
     failed = operation.failed(kind, problem, remedy)
     if isinstance(failed, DatabaseUnavailable):
@@ -220,6 +231,10 @@ def _cause_of(error: BaseException) -> BaseException:
         if isinstance(inner, BaseException):
             return inner
     return error
+
+
+_MESSAGE_TOO_BIG = 1009
+"""A WebSocket's close code (RFC 6455, 7.4.1). To aiohttp a message is too big from 4 MiB on."""
 
 
 def _meaning_of_failure(error: BaseException, timeout_s: float) -> tuple[type[DatabaseError], str, str]:

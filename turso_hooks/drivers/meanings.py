@@ -6,7 +6,15 @@ Python 3.10 gives no codes for them, and Turso's server one code for all failure
 
 from __future__ import annotations
 
-from turso_hooks.errors import DatabaseError, DatabaseLocked, DatabaseUnavailable, DatabaseUnusable, RequestTooLarge, RowRefused
+from turso_hooks.errors import (
+    DatabaseError,
+    DatabaseLocked,
+    DatabaseUnavailable,
+    DatabaseUnusable,
+    RequestTooLarge,
+    ResponseTooLarge,
+    RowRefused,
+)
 
 _MEANINGS: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("blocked", DatabaseUnavailable, "see the database's plan and quota, at its provider"),
@@ -29,6 +37,7 @@ _MEANINGS: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("no such column", DatabaseUnusable, "run: turso-hooks migrate"),
     ("constraint failed", RowRefused, ""),
     ("datatype mismatch", RowRefused, ""),
+    ("response is too large", ResponseTooLarge, "ask for less at once"),
     ("too big", RequestTooLarge, "write less at once"),
     ("binding parameter", RowRefused, ""),
     ("number of bindings", RowRefused, ""),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from turso_hooks.drivers import Database, Rows
+from turso_hooks.errors import ResponseTooLarge
 from turso_hooks.query.filters import Condition
 from turso_hooks.store import check_version, schema_version
 
@@ -16,6 +18,12 @@ Key = tuple[int, Any]
 
 MOST_LOOKED_AT = 10_000
 """Rows that one page looks at, where no index says which of them are meant."""
+
+Asked = tuple[str, Sequence[Any]]
+"""SQL and its arguments."""
+
+_PIECE_BYTES = 2**20
+"""So much of one value at once, where a row is more than a server gives: libsql-server ends an answer at 10 MB."""
 
 _FIRST_LOOK = 500
 """So many at first, and more each time: what is wanted often is near."""
@@ -40,24 +48,66 @@ class Asker:
         result = self.result(operation, sql, tuple(arguments))
         return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
 
+    def some(self, operation: str, ask: Callable[[int], Asked], limit: int) -> tuple[list[dict[str, Any]], bool]:
+        """The first rows of a question that is asked with a limit, and whether there may be more.
+
+        They are fewer than that, where the server does not give so much at once.
+        """
+        try:
+            found = self.rows(operation, *ask(limit))
+        except ResponseTooLarge:
+            row = self._in_pieces(operation, *ask(1)) if limit == 1 else None
+            return ([row], True) if row is not None else self.some(operation, ask, max(1, limit // 4))
+        return found, len(found) == limit
+
+    def _in_pieces(self, operation: str, sql: str, arguments: Sequence[Any]) -> dict[str, Any] | None:
+        """The one row of a query, if there is one still, its long texts piece by piece."""
+        names = self.result(operation, f"SELECT * FROM ({sql}) LIMIT 0", arguments).columns
+        lengths = [
+            f'CASE WHEN typeof("{name}") = \'text\' AND length("{name}") > 0 THEN length(CAST("{name}" AS BLOB)) ELSE 0 END'
+            for name in names
+        ]
+        values = [
+            f'CASE WHEN {length} <= {_PIECE_BYTES} THEN "{name}" END' for name, length in zip(names, lengths, strict=True)
+        ]
+        while found := self.result(operation, f"SELECT {', '.join([*values, *lengths])} FROM ({sql})", arguments).rows:
+            row, sizes = dict(zip(names, found[0], strict=False)), found[0][len(names) :]
+            long = {name: size for name, size in zip(names, sizes, strict=True) if size > _PIECE_BYTES}
+            texts = {name: self._text(operation, name, size, sql, arguments) for name, size in long.items()}
+            if all(len(texts[name]) == size for name, size in long.items()):  # else it has changed meanwhile
+                return {**row, **{name: text.decode("utf-8", errors="replace") for name, text in texts.items()}}
+        return None
+
+    def _text(self, operation: str, name: str, size: int, sql: str, arguments: Sequence[Any]) -> bytes:
+        """A text of the one row of a query. By bytes: to SQLite's functions a letter NUL is the end of a text."""
+        text = b""
+        for at in range(1, size + 1, _PIECE_BYTES):
+            piece = f'SELECT substr(CAST("{name}" AS BLOB), {at}, {_PIECE_BYTES}) FROM ({sql})'
+            text += b"".join(value for (value,) in self.result(operation, piece, arguments).rows if value)
+        return text
+
     def newest(self, operation: str, what: Newest, limit: int, before: Key | None) -> tuple[list[dict[str, Any]], Key | None]:
         """Rows before a key, and the key to go on from, if there may be more.
 
         Where nothing is to be checked, as many rows are looked at as are wanted, else at most `MOST_LOOKED_AT`.
         """
         if not what.checked.parts:
-            found = self.rows(operation, *what.rows(limit, before))
-            return found, what.key_of(found[-1]) if len(found) == limit else None
+            found, has_more = self.some(operation, lambda most: what.rows(most, before), limit)
+            return found, what.key_of(found[-1]) if has_more else None
         found, looked_at, at_once = [], 0, max(_FIRST_LOOK, limit)
         while looked_at < MOST_LOOKED_AT and len(found) < limit:
             at_once = min(at_once, MOST_LOOKED_AT - looked_at)
             last = self.result(operation, *what.nth_key(at_once, before)).rows
             down_to: Key | None = (last[0][0], last[0][1]) if last else None
-            found += self.rows(operation, *what.rows(limit - len(found), before, down_to))
+            here = partial(what.rows, before=before, down_to=down_to)
+            more, is_cut = self.some(operation, here, limit - len(found))
+            found += more
+            if is_cut:
+                return found, what.key_of(found[-1])
             if down_to is None:
-                return found, what.key_of(found[-1]) if len(found) == limit else None
+                return found, None
             before, looked_at, at_once = down_to, looked_at + at_once, 4 * at_once
-        return found, what.key_of(found[-1]) if len(found) == limit else before
+        return found, before
 
 
 @dataclass

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from turso_hooks.query.asking import MOST_LOOKED_AT, Asker, Newest
 from turso_hooks.query.filters import Condition
-from turso_hooks.query.pages import Page, checked_limit, cursor_of, json_cursor, key_with_id_of
+from turso_hooks.query.pages import MOST_ON_A_PAGE, Page, checked_limit, cursor_of, iter_pages, json_cursor, key_with_id_of
 from turso_hooks.query.results import Conversation, Message, ModelCall, Note, SessionSummary, Tail, ToolCall
 from turso_hooks.query.rows import (
     MESSAGE_COLUMNS,
@@ -71,8 +72,8 @@ def conversation_of(asker: Asker, session: SessionSummary, ancestors: tuple[str,
     children = children_of(asker, [session.session_id]) if len(path) < MOST_DEEP else []
 
     def all_of(kind: Kind) -> list[Any]:
-        sql = f"SELECT {kind.columns} FROM {kind.table} WHERE session_id = ? ORDER BY {kind.order}"
-        return [kind.to_result(row) for row in asker.rows(f"read {kind.table}", sql, (session.session_id,))]
+        pages = iter_pages(partial(in_session, asker, kind, session.session_id, Condition(), limit=MOST_ON_A_PAGE))
+        return [each for page in pages for each in page]
 
     messages: list[Message] = all_of(MESSAGES)
     tool_calls: list[ToolCall] = all_of(TOOL_CALLS)
@@ -95,9 +96,9 @@ def in_session(  # noqa: PLR0913  # by name
     here = Condition(["session_id = ?", *where.parts], [session_id, *where.arguments])
     if cursor is not None:
         kind.add_after(here, json_cursor(cursor, 4))
-    sql = f"SELECT {kind.columns} FROM {kind.table} WHERE {here.sql} ORDER BY {kind.order} LIMIT {checked_limit(limit)}"
-    rows = asker.rows(f"read {kind.table}", sql, here.arguments)
-    following = json.dumps(kind.key_of(rows[-1])) if len(rows) == limit else None
+    sql = f"SELECT {kind.columns} FROM {kind.table} WHERE {here.sql} ORDER BY {kind.order} LIMIT "
+    rows, has_more = asker.some(f"read {kind.table}", lambda most: (f"{sql}{most}", here.arguments), checked_limit(limit))
+    following = json.dumps(kind.key_of(rows[-1])) if has_more else None
     return Page(tuple(kind.to_result(row) for row in rows), following)
 
 
@@ -120,14 +121,16 @@ def tail(asker: Asker, of_session: Condition, session_id: str | None, *, limit: 
     found: list[tuple[Kind, dict[str, Any]]] = []
     arrived: dict[str, int] = {}
     for kind, after in ((MESSAGES, place and place.message), (TOOL_CALLS, place and place.tool_call)):
-        rows = asker.rows("read what came last", *_arrived(kind, of_session, session_id, checked_limit(limit), after))
+        ask = partial(_arrived, kind, of_session, session_id, after=after)
+        rows, _ = asker.some("read what came last", ask, checked_limit(limit))
         arrived[kind.table] = max((row["rowid"] for row in rows), default=after or _last_arrival(asker, kind))
         found += [(kind, row) for row in rows]
     running = place.running if place is not None else []
     if running:
         is_over = "id IN (SELECT value FROM json_each(?)) AND status <> 'running'"
-        sql = f"SELECT {TOOL_CALL_COLUMNS} FROM tool_executions WHERE {is_over}"
-        found += [(TOOL_CALLS, row) for row in asker.rows("look at running calls", sql, (json.dumps(running),))]
+        sql, arguments = f"SELECT {TOOL_CALL_COLUMNS} FROM tool_executions WHERE {is_over} LIMIT ", (json.dumps(running),)
+        rows, _ = asker.some("look at running calls", lambda most: (f"{sql}{most}", arguments), len(running))
+        found += [(TOOL_CALLS, row) for row in rows]
     found.sort(key=lambda each: (each[1]["occurred_ms"] or 0, each[1]["position"] or 0))
     found = found if place is not None else found[-limit:]
     calls = {row["id"]: row["status"] for kind, row in found if kind is TOOL_CALLS}
@@ -148,7 +151,9 @@ class _Place(NamedTuple):
     running: list[str]
 
 
-def _arrived(kind: Kind, of_session: Condition, session_id: str | None, limit: int, after: int | None) -> tuple[str, list[Any]]:
+def _arrived(
+    kind: Kind, of_session: Condition, session_id: str | None, limit: int, *, after: int | None
+) -> tuple[str, list[Any]]:
     """SQL and arguments for what was logged after a row, or last."""
     where = Condition()
     if session_id is not None:

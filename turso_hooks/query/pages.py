@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
@@ -22,7 +22,8 @@ class Page(Sequence[T], Generic[T]):
     next_cursor: str | None = None
     """To be given as `cursor` for what comes after; None if there is nothing more.
 
-    A page may be shorter than was asked for and have one: then so many rows were looked at as one question may cost.
+    A page may be shorter than was asked for and have one: then so many rows were looked at as one question may cost, or the
+    server does not give more at once.
     """
 
     @overload
@@ -40,6 +41,15 @@ class Page(Sequence[T], Generic[T]):
     def __iter__(self) -> Iterator[T]:
         """One after the other."""
         return iter(self.items)
+
+
+def iter_pages(ask: Callable[..., Page[T]]) -> Iterator[Page[T]]:
+    """All pages of a question, which takes a `cursor`."""
+    page = ask(cursor=None)
+    yield page
+    while page.next_cursor is not None:
+        page = ask(cursor=page.next_cursor)
+        yield page
 
 
 def checked_limit(limit: int) -> int:

@@ -51,7 +51,7 @@ def find_session(asker: Asker, prefix: str) -> SessionSummary:
     """The session with an id, or the one whose id begins so. Raises `SessionNotFound`."""
     sql = f"SELECT {SESSION_COLUMNS} FROM sessions WHERE id = ?"
     session_id = find_id(asker, prefix)
-    rows = asker.rows("find a session", sql, (session_id,))
+    rows, _ = asker.some("find a session", lambda most: (f"{sql} LIMIT {most}", (session_id,)), 1)
     if not rows:  # somebody has deleted it meanwhile
         raise SessionNotFound(f"there is no session {session_id!r} any more")
     return summary_of(rows[0], asker.now())

@@ -33,6 +33,7 @@ from turso_hooks.shipping.counts import decode_tally, warn_once
 from turso_hooks.shipping.sizing import SMALLEST_BYTES, BatchSize
 from turso_hooks.shipping.source import Source
 from turso_hooks.store import (
+    ADDED_AT_ONCE,
     Batch,
     DeadLetter,
     Position,
@@ -171,7 +172,7 @@ class Shipper:
             return
         now = time.monotonic()
         is_time = self._may_wait and now >= self._index_at
-        if is_time or (self._unindexed >= self._index.at_once and now >= self._index_more_at):
+        if is_time or (self._unindexed >= ADDED_AT_ONCE and now >= self._index_more_at):
             self._index_some(self._index)
 
     def _index_some(self, index: SearchIndex) -> None:
@@ -179,7 +180,9 @@ class Shipper:
         began = time.monotonic()
         tried = index.at_once
         try:
-            self._may_wait = index.add_waiting()
+            index.add_waiting()
+            self._unindexed = max(self._unindexed - tried, 0)
+            self._may_wait = self._unindexed > 0 or index.is_waiting()
         except DatabaseUnavailable:
             self._may_wait = True
             self._index_failures += 1
@@ -189,7 +192,6 @@ class Shipper:
             warn_once(f"index:{error.problem}", "%s. Until then searches are slow, and find the newest only.", error)
             self._index = None
         else:
-            self._unindexed = max(self._unindexed - tried, 0) if self._may_wait else 0
             self._index_failures = 0
             now = time.monotonic()
             self._index_at, self._index_more_at = now + _INDEX_EVERY_S, now + (now - began) / 2

@@ -1,11 +1,11 @@
-"""Bringing a database up to date: each missing version in one transaction, whoever gets there first.
+"""Bringing a database up to date: each missing version in one transaction (a new database: all), whoever gets there first.
 
 Any number of processes may do so at once. A database that is newer than this code is refused and not touched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from turso_hooks.drivers import Database, Statement
@@ -45,26 +45,29 @@ def born_at(database: Database) -> str | None:
 
 
 def prepare_schema(database: Database) -> list[int]:
-    """Apply what is missing; returns the versions applied here. Raises `DatabaseError`."""
+    """Apply what is missing; returns the versions applied here. Raises `DatabaseError`.
+
+    A new database takes one transaction, another one for each version, so that what takes long is not done twice.
+    """
     applied: list[int] = []
-    while missing := pending(our_version(database)):
-        for migration in missing:
-            if not _is_applied_here(database, migration):
+    while missing := pending(version := our_version(database)):
+        for migrations in [[each] for each in missing] if version else [missing]:
+            if not _are_applied_here(database, migrations):
                 break  # where the other process has got to is looked at anew
-            applied.append(migration.version)
+            applied += [migration.version for migration in migrations]
         else:
             break
     return applied
 
 
-def _is_applied_here(database: Database, migration: Migration) -> bool:
-    """Apply a migration; False if another process was quicker."""
+def _are_applied_here(database: Database, migrations: Sequence[Migration]) -> bool:
+    """Apply migrations in one transaction; False if another process was quicker."""
     try:
-        statements = [Statement(sql) for sql in statements_of(migration)]
+        statements = [Statement(sql) for migration in migrations for sql in statements_of(migration)]
         with _foreign_tables_named():
             database.transaction(statements, operation=_OPERATION)
     except RowRefused as error:
-        if "schema_version" not in error.problem or schema_version(database) < migration.version:
+        if "schema_version" not in error.problem or schema_version(database) < migrations[0].version:
             raise
         return False
     return True

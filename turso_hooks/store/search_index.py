@@ -29,21 +29,21 @@ FORMAT = 1
 ADDED_AT_ONCE = 5000
 """The most rows of a table in one transaction: with fewer they cost more each, with more nothing is gained."""
 
-_FIRST_AT_ONCE = 500
+_FIRST_AT_ONCE = 1000
 _TARGET_S = 0.4
 """How long a transaction may take, which is what another writer waits. A tenth of what Turso Cloud allows one (5 s)."""
 
 _FORMAT_SQL = "SELECT format FROM search_format"
 
 _TABLES = (
+    "CREATE TABLE search_format (format INTEGER PRIMARY KEY)",  # fails where somebody has made an index meanwhile
     """CREATE VIRTUAL TABLE IF NOT EXISTS search_index USING fts5(
         text, content = '', columnsize = 0, tokenize = 'unicode61 remove_diacritics 2')""",
     "CREATE TABLE IF NOT EXISTS search_added (key INTEGER PRIMARY KEY, row INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS search_removed (key INTEGER PRIMARY KEY, text TEXT)",
     "CREATE TABLE IF NOT EXISTS search_numbers (n INTEGER PRIMARY KEY)",
     f"INSERT OR IGNORE INTO search_numbers VALUES {', '.join(f'({n})' for n in range(1, SMALL + 1))}",
-    "CREATE TABLE IF NOT EXISTS search_format (format INTEGER PRIMARY KEY)",
-    f"INSERT INTO search_format SELECT {FORMAT} WHERE NOT EXISTS (SELECT 1 FROM search_format)",
+    f"INSERT INTO search_format VALUES ({FORMAT})",
 )
 
 
@@ -117,10 +117,10 @@ class SearchIndex:
             self._is_there = is_indexed(self._database) or self._create()
         return self._is_there
 
-    def add_waiting(self) -> bool:
-        """Bring up to `at_once` rows of each table into it; whether there is more to do. Reads as many rows as it brings."""
+    def add_waiting(self) -> None:
+        """Bring up to `at_once` rows of each table into it, if there is one. Reads as many rows as it brings."""
         if not self.prepare():
-            return False
+            return
         began = time.monotonic()
         statements = [Statement(sql, [(self.at_once,)] if "?" in sql else [()]) for sql in _ADD_WAITING]
         try:
@@ -133,10 +133,11 @@ class SearchIndex:
             self.at_once = max(1, int(self.at_once * _TARGET_S / took_s))
         elif took_s < _TARGET_S / 2:
             self.at_once = min(ADDED_AT_ONCE, 2 * self.at_once)
-        return self.is_waiting()
 
     def is_waiting(self) -> bool:
         """Whether something is not in it that should be, or is in it still. Reads six rows at most."""
+        if not self.prepare():
+            return False
         return bool(self._database.execute(f"SELECT {_IS_WAITING}", operation="look for what waits").rows[0][0])
 
     def empty(self) -> None:
@@ -149,10 +150,12 @@ class SearchIndex:
         try:
             self._database.transaction([Statement(sql) for sql in statements], operation="create the index")
         except (DatabaseUnusable, RowRefused) as error:
+            if "already exists" in error.problem:
+                return is_indexed(self._database)
             if not _lacks_fts5(error.problem):
                 raise
             return False
-        return is_indexed(self._database)
+        return True
 
 
 def is_indexed(database: Database) -> bool:

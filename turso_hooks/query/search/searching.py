@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from turso_hooks.errors import QueryError
+from turso_hooks.errors import QueryError, ResponseTooLarge
 from turso_hooks.query.asking import Asker
 from turso_hooks.query.filters import Condition, meant_by, milliseconds
 from turso_hooks.query.pages import checked_limit, json_cursor
@@ -200,34 +200,51 @@ class Searcher:
             if KINDS[table.kind] not in question.kinds:
                 continue
             of_table = [key for key in keys if key & KIND == table.kind]
-            if of_table:
-                where = Condition(["found.search_key IN (SELECT value FROM json_each(?))"], [json.dumps(of_table)])
-                rows = self._asker.rows("read what was found", *_rows_sql(table, question, where, most_chars))
-                yield from (_Match(row["search_key"], row) for row in rows)
+            for row in self._rows_with(of_table, table, question, most_chars) if of_table else ():
+                yield _Match(row["search_key"], row)
+
+    def _rows_with(
+        self, keys: Sequence[int], table: SearchedTable, question: _Question, most_chars: int
+    ) -> list[dict[str, Any]]:
+        where = Condition(["found.search_key IN (SELECT value FROM json_each(?))"], [json.dumps(keys)])
+        try:
+            return self._asker.rows("read what was found", *_rows_sql(table, question, where, most_chars))
+        except ResponseTooLarge:
+            if len(keys) == 1:
+                raise
+            middle = len(keys) // 2
+            halves = (keys[:middle], keys[middle:])
+            return [row for half in halves for row in self._rows_with(half, table, question, most_chars)]
 
     def _scan(self, look: _Look, question: _Question, which: str | None, most: int) -> None:
         """Look at rows one by one, the newest: those that wait for the index, or any."""
         for table in SEARCHED:
             if KINDS[table.kind] not in question.kinds:
                 continue
-            scanned, before = 0, None
+            scanned, before, at_once = 0, None, _SCANNED_AT_ONCE
             while scanned < most:
                 where = Condition([table.waits("found") if which is None else which])
                 if before is not None:
                     where.add("found.rowid < ?", before)
-                at_once = min(_SCANNED_AT_ONCE, most - scanned)
-                newest = f"WHERE {where.sql} ORDER BY found.rowid DESC LIMIT {at_once}"
+                tried = min(at_once, most - scanned)
+                newest = f"WHERE {where.sql} ORDER BY found.rowid DESC LIMIT {tried}"
                 rowids = f"SELECT found.rowid FROM {table.table} AS found {newest}"
                 ends = self._asker.result("look at the newest", rowids, where.arguments).rows
-                scanned += len(ends)
-                look.looked_at += len(ends)
                 if not ends:
                     break
                 where.add("found.rowid >= ?", ends[-1][0])
+                try:
+                    rows = self._asker.rows("look at the newest", *_rows_sql(table, question, where, _SCORED_CHARS))
+                except ResponseTooLarge:
+                    if tried == 1:
+                        raise
+                    at_once = tried // 4 or 1
+                    continue
                 before = ends[-1][0]
-                rows = self._asker.rows("look at the newest", *_rows_sql(table, question, where, _SCORED_CHARS))
+                scanned += len(ends)
+                look.looked_at += len(ends)
                 look.matches += _matching(rows, question.term, table)
-                if len(ends) < at_once:
+                if len(ends) < tried:
                     break
             else:
                 look.is_whole = False
