@@ -17,6 +17,7 @@ from turso_hooks.errors import SettingsError, TursoHooksError
 _DONE, _FAILED, _WRONG_USAGE = 0, 1, 2
 
 _COMMANDS = {
+    "completion": ("completing", "Print what makes a shell complete commands."),
     "demo": ("demo", "Run a small scripted agent and show what was kept of it."),
     "doctor": ("doctor", "Try the database step by step, and say what is wrong and what to do."),
     "drain": ("draining", "Ship what waits in the journal."),
@@ -27,7 +28,7 @@ _COMMANDS = {
     "migrate": ("schema", "Bring a database's schema up to date."),
     "reindex": ("searching", "Bring into the search index what is not there yet."),
     "search": ("searching", "Find words in everything that was logged."),
-    "show": ("sessions", "Show one conversation."),
+    "show": ("showing", "Show one conversation."),
     "sessions": ("sessions", "List conversations, newest first."),
     "sql": ("tailing", "Run a query in SQL."),
     "status": ("status", "Show what waits, what was shipped, and what was not kept."),

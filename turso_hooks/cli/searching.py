@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from turso_hooks.cli.completing import complete_session
 from turso_hooks.cli.filtering import filter_options, given
 from turso_hooks.cli.options import (
     database_option,
@@ -33,7 +34,13 @@ _MOST_FAILURES = 5
 @database_option
 @click.option("--order", type=click.Choice(ORDERS), default="newest", show_default=True, help="What comes first.")
 @click.option("--kind", type=click.Choice(KINDS), help="Only what is of this kind.")
-@click.option("--session", "session_id", metavar="SESSION_ID", help="Only in this session; the beginning of its id is enough.")
+@click.option(
+    "--session",
+    "session_id",
+    metavar="SESSION_ID",
+    shell_complete=complete_session,
+    help="Only in this session; the beginning of its id is enough.",
+)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="The most to show.")
 @click.option("--cursor", help="Go on from a next_cursor of --json.")
 @filter_options
@@ -69,10 +76,9 @@ def search_command(  # noqa: PLR0913, PLR0917  # its options
         for hit in found.hits:
             print_json_line(hit)
     elif is_terminal():
-        from turso_hooks.cli import render  # noqa: PLC0415  # rich costs 50 ms, and is wanted on terminals only
+        from turso_hooks.cli.tables import show_hits  # noqa: PLC0415  # rich costs 50 ms, and is wanted on terminals only
 
-        for hit in found.hits:
-            render.show(render.render_hit(hit))
+        show_hits(found.hits)
     else:
         for hit in found.hits:
             click.echo(_line(hit))

@@ -1,4 +1,4 @@
-"""`sessions` and `show`: reading."""
+"""`sessions`: the list of conversations."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
+from turso_hooks.cli.columns import COLUMNS, IN_A_PIPE, Columns, session_line
 from turso_hooks.cli.filtering import filter_options, given
 from turso_hooks.cli.options import database_option, json_lines_option, json_option, print_json, print_json_line, settings_for
 from turso_hooks.cli.text import is_terminal
-from turso_hooks.query import Conversation, Reader, SessionFilters, SessionSummary, connect_sync
+from turso_hooks.query import Reader, SessionFilters, SessionSummary, connect_sync
 from turso_hooks.query.pages import MOST_ON_A_PAGE
 from turso_hooks.query.sessions import ORDERS
 
@@ -19,11 +20,21 @@ from turso_hooks.query.sessions import ORDERS
 @click.option("--limit", type=click.IntRange(1, 10**9), default=50, show_default=True, help="The most to list.")
 @click.option("--order", type=click.Choice(tuple(ORDERS)), default="started", show_default=True, help="What was last is first.")
 @click.option("--text", metavar="WORDS", help="In which this is found; see turso-hooks search.")
+@click.option("--columns", type=Columns(), metavar="A,B", help=f"Which to print: {', '.join(COLUMNS)}.")
+@click.option("--reverse", is_flag=True, help="Print them the other way round.")
 @filter_options
 @json_option
 @json_lines_option
 def sessions_command(  # noqa: PLR0913, PLR0917  # its options
-    database_url: str | None, limit: int, order: str, text: str | None, as_json: bool, as_json_lines: bool, **filters: Any
+    database_url: str | None,
+    limit: int,
+    order: str,
+    text: str | None,
+    columns: tuple[str, ...] | None,
+    reverse: bool,
+    as_json: bool,
+    as_json_lines: bool,
+    **filters: Any,
 ) -> None:
     """List conversations, newest first.
 
@@ -33,24 +44,24 @@ def sessions_command(  # noqa: PLR0913, PLR0917  # its options
     """
     with connect_sync(settings_for(database_url).database_url) as reader:
         sessions = _sessions(reader, order, limit, {**given(filters), **({"text": text} if text is not None else {})})
+    if reverse:
+        sessions.reverse()
     if as_json:
         print_json(sessions)
-        return
-    if as_json_lines:
+    elif as_json_lines:
         for session in sessions:
             print_json_line(session)
-        return
-    from turso_hooks.cli import render  # noqa: PLC0415  # rich costs 50 ms and --json does without
-
-    if not sessions and (text is not None or given(filters)):
+    elif not sessions and (text is not None or given(filters)):
         click.echo("no conversation is like that", err=True)
     elif not sessions:
         click.echo("no conversation has been logged yet; to make one: turso-hooks demo", err=True)
     elif is_terminal():
-        render.show_sessions(sessions)
+        from turso_hooks.cli.tables import show_sessions  # noqa: PLC0415  # rich costs 50 ms and is wanted on terminals only
+
+        show_sessions(sessions, columns)
     else:
         for session in sessions:
-            click.echo(render.session_line(session))
+            click.echo(session_line(session, columns or IN_A_PIPE))
 
 
 def _sessions(reader: Reader, order: str, limit: int, filters: SessionFilters) -> list[SessionSummary]:
@@ -64,25 +75,3 @@ def _sessions(reader: Reader, order: str, limit: int, filters: SessionFilters) -
         if cursor is None:
             break
     return found
-
-
-@click.command("show")
-@click.argument("session_id")
-@database_option
-@click.option("--full", "is_whole", is_flag=True, help="Show long inputs and outputs of tools to their end.")
-@json_option
-def show_command(session_id: str, database_url: str | None, is_whole: bool, as_json: bool) -> None:
-    """Show one conversation. The beginning of SESSION_ID is enough."""
-    with connect_sync(settings_for(database_url).database_url) as reader:
-        conversation = reader.get_session(session_id)
-    if as_json:
-        print_json(conversation)
-    else:
-        print_conversation(conversation, is_whole=is_whole)
-
-
-def print_conversation(conversation: Conversation, *, is_whole: bool) -> None:
-    """Print a conversation for people."""
-    from turso_hooks.cli import render  # noqa: PLC0415  # rich costs 50 ms and --json does without
-
-    render.show(render.render_conversation(conversation, is_whole=is_whole))

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import click
 
+from turso_hooks.cli.completing import complete_session
 from turso_hooks.cli.filtering import filter_options, given
+from turso_hooks.cli.following import follow
 from turso_hooks.cli.options import database_option, json_lines_option, json_option, print_json, print_json_line, settings_for
+from turso_hooks.cli.outline import print_json_entry
 from turso_hooks.cli.text import is_terminal, one_line
-from turso_hooks.errors import DatabaseUnavailable
 from turso_hooks.query import Message, Tail, ToolCall, connect_sync
 
-_LOOK_EVERY_S = 1.0
 _SHOWN_CHARS = 200
 _MOST_CALLS = 10_000
 
 
 @click.command("tail")
-@click.argument("session_id", required=False)
+@click.argument("session_id", required=False, shell_complete=complete_session)
 @database_option
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is logged, until Ctrl-C.")
+@click.option("-f", "--follow", "follows", is_flag=True, help="Go on with what is logged, until Ctrl-C.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="So many at first.")
 @filter_options
 @json_lines_option
 def tail_command(  # its options
-    session_id: str | None, database_url: str | None, follow: bool, limit: int, as_json_lines: bool, **filters: Any
+    session_id: str | None, database_url: str | None, follows: bool, limit: int, as_json_lines: bool, **filters: Any
 ) -> None:
     """Show the messages and tool calls that were logged last, of SESSION_ID or of all.
 
@@ -37,15 +37,11 @@ def tail_command(  # its options
     with connect_sync(settings_for(database_url).database_url) as reader:
         tail = reader.tail(session_id, limit=limit, **given(filters))
         _print(tail, as_json_lines=as_json_lines)
+        if not follows:
+            return
         try:
-            while follow:
-                time.sleep(_LOOK_EVERY_S)  # a database gives no event to wait for
-                try:
-                    tail = reader.tail(session_id, limit=_MOST_CALLS, cursor=tail.cursor, **given(filters))
-                except DatabaseUnavailable as error:
-                    click.echo(str(error), err=True)
-                else:
-                    _print(tail, as_json_lines=as_json_lines)
+            for more in follow(reader, session_id, tail.cursor, given(filters)):
+                _print(more, as_json_lines=as_json_lines)
         except KeyboardInterrupt:
             return
 
@@ -53,7 +49,7 @@ def tail_command(  # its options
 def _print(tail: Tail, *, as_json_lines: bool) -> None:
     for entry in tail.entries:
         if as_json_lines:
-            print_json_line(entry)
+            print_json_entry(entry)
             continue
         session = tail.sessions.get(entry.session_id)
         moment = entry.occurred_at.isoformat() if entry.occurred_at else ""
@@ -70,7 +66,7 @@ def _said(entry: Message | ToolCall) -> tuple[str, str]:
 
 
 @click.command("tools")
-@click.argument("session_id", required=False)
+@click.argument("session_id", required=False, shell_complete=complete_session)
 @database_option
 @click.option("--tool", "tool_name", metavar="NAME", help="Only of this tool.")
 @click.option(
@@ -139,9 +135,9 @@ def sql_command(sql: str, arguments: tuple[str, ...], database_url: str | None, 
         return
     cells = [["" if value is None else one_line(_plain(value)) for value in row] for row in result.rows]
     if is_terminal():
-        from turso_hooks.cli import render  # noqa: PLC0415  # rich costs 50 ms, and is wanted on terminals only
+        from turso_hooks.cli.tables import show_table  # noqa: PLC0415  # rich costs 50 ms, and is wanted on terminals only
 
-        render.show_table(result.columns, cells)
+        show_table(result.columns, cells)
         return
     for line in ([one_line(name) for name in result.columns], *cells):
         click.echo("\t".join(line))

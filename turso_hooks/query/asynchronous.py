@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -68,9 +68,9 @@ class AsyncReader:
         """See `Reader.list_sessions`."""
         return await self._ask(partial(self._reader.list_sessions, order=order, limit=limit, cursor=cursor, **filters))
 
-    async def get_session(self, session_id: str) -> Conversation:
+    async def get_session(self, session_id: str, *, only: Collection[str] | None = None) -> Conversation:
         """See `Reader.get_session`."""
-        return await self._ask(partial(self._reader.get_session, session_id))
+        return await self._ask(partial(self._reader.get_session, session_id, only=only))
 
     async def children(self, session_id: str) -> SessionTree:
         """See `Reader.children`."""

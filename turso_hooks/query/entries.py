@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from turso_hooks.errors import QueryError
 from turso_hooks.query.asking import MOST_LOOKED_AT, Asker, Newest
 from turso_hooks.query.filters import Condition
 from turso_hooks.query.pages import MOST_ON_A_PAGE, Page, checked_limit, cursor_of, iter_pages, json_cursor, key_with_id_of
-from turso_hooks.query.results import Conversation, Message, ModelCall, Note, SessionSummary, Tail, ToolCall
+from turso_hooks.query.results import Conversation, SessionSummary, Tail, ToolCall
 from turso_hooks.query.rows import (
     MESSAGE_COLUMNS,
     MODEL_CALL_COLUMNS,
@@ -66,26 +67,29 @@ MODEL_CALLS = Kind("model_calls", MODEL_CALL_COLUMNS, "started_at", model_call_o
 NOTES = Kind("notes", NOTE_COLUMNS, "occurred_at", note_of)
 
 
-def conversation_of(asker: Asker, session: SessionSummary, ancestors: tuple[str, ...] = ()) -> Conversation:
-    """A session with all that is in it, and its sub-agents'."""
+KINDS = {"messages": MESSAGES, "tool_calls": TOOL_CALLS, "model_calls": MODEL_CALLS, "notes": NOTES}
+"""What there is in a conversation."""
+
+
+def conversation_of(
+    asker: Asker, session: SessionSummary, only: Collection[str] | None, ancestors: tuple[str, ...] = ()
+) -> Conversation:
+    """A session with all that is in it, or `only` some kinds of that, and its sub-agents'."""
+    if unknown := set(only or ()) - KINDS.keys():
+        raise QueryError(f"there is no {min(unknown)!r:.40} in a session: only takes {', '.join(KINDS)}")
     path = (*ancestors, session.session_id)
     children = children_of(asker, [session.session_id]) if len(path) < MOST_DEEP else []
 
-    def all_of(kind: Kind) -> list[Any]:
-        pages = iter_pages(partial(in_session, asker, kind, session.session_id, Condition(), limit=MOST_ON_A_PAGE))
-        return [each for page in pages for each in page]
+    def all_of(name: str) -> list[Any]:
+        if only is not None and name not in only:
+            return []
+        ask = partial(in_session, asker, KINDS[name], session.session_id, Condition(), limit=MOST_ON_A_PAGE)
+        return [each for page in iter_pages(ask) for each in page]
 
-    messages: list[Message] = all_of(MESSAGES)
-    tool_calls: list[ToolCall] = all_of(TOOL_CALLS)
-    model_calls: list[ModelCall] = all_of(MODEL_CALLS)
-    notes: list[Note] = all_of(NOTES)
     return Conversation(
         session=session,
-        messages=messages,
-        tool_calls=tool_calls,
-        model_calls=model_calls,
-        notes=notes,
-        children=[conversation_of(asker, child, path) for child in children if child.session_id not in path],
+        **{name: all_of(name) for name in KINDS},
+        children=[conversation_of(asker, child, only, path) for child in children if child.session_id not in path],
     )
 
 

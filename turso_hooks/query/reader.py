@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -80,9 +80,12 @@ class Reader:
         with_text = self._searcher.sessions_with(text) if text is not None else None
         return sessions.list_sessions(self._asker, filters, order=order, limit=limit, cursor=cursor, with_text=with_text)
 
-    def get_session(self, session_id: str) -> Conversation:
-        """A session with all that is in it and in its sub-agents'. Reads that, each row once."""
-        return entries.conversation_of(self._asker, sessions.find_session(self._asker, session_id))
+    def get_session(self, session_id: str, *, only: Collection[str] | None = None) -> Conversation:
+        """A session with all that is in it and in its sub-agents'. Reads that, each row once.
+
+        With `only`, some of messages, tool_calls, model_calls, notes, the others are not read, and there are none in it.
+        """
+        return entries.conversation_of(self._asker, sessions.find_session(self._asker, session_id), only)
 
     def children(self, session_id: str) -> SessionTree:
         """A session and its sub-agents, theirs and so on, with what is in each alone and in all together.

@@ -111,6 +111,16 @@ class Conversation:
     notes: list[Note]
     children: list[Conversation]
 
+    @property
+    def entries(self) -> list[Message | ToolCall | ModelCall | Note]:
+        """All that is in the session itself in reading order: by time, position; of a moment messages come first."""
+        return sorted((*self.messages, *self.tool_calls, *self.notes, *self.model_calls), key=_moment)
+
+
+def _moment(entry: Message | ToolCall | ModelCall | Note) -> tuple[float, float]:
+    time = entry.occurred_at.timestamp() if entry.occurred_at else 0.0
+    return (time, float("inf") if entry.position is None else entry.position)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:

@@ -19,6 +19,7 @@ MOST_DEEP = 50
 """Levels of sub-agents followed; a session that is its own ancestor must not be followed for ever."""
 
 _SHOWN = 5
+_SHOWN_CHARS = 100
 
 _IS_NOT_MEANT_BY_ITS_PARENT = """NOT EXISTS (SELECT 1 FROM sessions AS parent WHERE parent.id = sessions.parent_session_id
     AND parent.id <> sessions.id AND parent.id >= ? AND instr(sessions.id, parent.id) = 1)"""
@@ -53,7 +54,7 @@ def find_session(asker: Asker, prefix: str) -> SessionSummary:
     session_id = find_id(asker, prefix)
     rows, _ = asker.some("find a session", lambda most: (f"{sql} LIMIT {most}", (session_id,)), 1)
     if not rows:  # somebody has deleted it meanwhile
-        raise SessionNotFound(f"there is no session {session_id!r} any more")
+        raise SessionNotFound(f"there is no session {_shown(session_id)!r} any more")
     return summary_of(rows[0], asker.now())
 
 
@@ -67,13 +68,17 @@ def find_id(asker: Asker, prefix: str) -> str:
         (prefix, f"{prefix}\U0010ffff", prefix),
     )
     if not found:
-        raise SessionNotFound(f"no session's id begins with {prefix!r}; to see them all: turso-hooks sessions")
+        raise SessionNotFound(f"no session's id begins with {_shown(prefix)!r}; to see them all: turso-hooks sessions")
     if len(found) > 1:
-        ids = ", ".join(row["id"] for row in found[:_SHOWN])
+        ids = ", ".join(_shown(row["id"]) for row in found[:_SHOWN])
         more = ", …" if len(found) > _SHOWN else ""
-        raise SessionNotFound(f"several sessions' ids begin with {prefix!r}: {ids}{more}; write more of it")
+        raise SessionNotFound(f"several sessions' ids begin with {_shown(prefix)!r}: {ids}{more}; write more of it")
     session_id: str = found[0]["id"]
     return session_id
+
+
+def _shown(session_id: str) -> str:
+    return session_id if len(session_id) <= _SHOWN_CHARS else f"{session_id[:_SHOWN_CHARS]}…"
 
 
 def children_of(asker: Asker, session_ids: Iterable[str]) -> list[SessionSummary]:

@@ -95,7 +95,7 @@ class Searcher:
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
-        self._has_index: bool | None = None
+        self._has_index = False
 
     def search(  # noqa: PLR0913  # by name
         self,
@@ -152,7 +152,7 @@ class Searcher:
 
     def _look(self, question: _Question, limit: int, before: int | None, most_chars: int) -> _Look:
         """The newest matches before a key."""
-        if self._has_index is None:
+        if not self._has_index:  # there may be one by now
             self._has_index = is_indexed(self._asker.database)
         words = to_fts5(question.term) if self._has_index else None
         look = _Look()
@@ -280,7 +280,7 @@ class Searcher:
             looked_at=look.looked_at,
             is_whole=look.is_whole,
             looked_back_to=moment_of(milliseconds_of_key(last)) if not look.is_whole and last is not None else None,
-            has_index=bool(self._has_index),
+            has_index=self._has_index,
         )
 
 
