@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from turso_hooks.drivers import open_database, parse_database_url
 from turso_hooks.events import MessageAdded, SessionStarted, ToolCallFinished
 from turso_hooks.plugin import Recorder
+from turso_hooks.store import SearchIndex, prepare_schema
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+COMMAND = str(Path(sys.executable).with_name("turso-hooks"))
 START = datetime(2026, 1, 2, tzinfo=timezone.utc)
 HOSTILE = "<script>alert('x')</script>\t\x1b]0;title\x07\x1b[31m'; DROP TABLE sessions; --\r\nnext \u202eline"
 
@@ -107,7 +110,7 @@ def test_reindex_brings_in_what_another_program_wrote(run: Run, logged: str, dat
 
 
 def test_a_tail_follows_until_it_is_stopped(recorder: Recorder, logged: str) -> None:
-    command = [str(Path(sys.executable).with_name("turso-hooks")), "tail", "-f", "--limit", "1", "--db", logged]
+    command = [COMMAND, "tail", "-f", "--limit", "1", "--db", logged]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "\tls error\t" in process.stdout.readline()
@@ -117,3 +120,36 @@ def test_a_tail_follows_until_it_is_stopped(recorder: Recorder, logged: str) -> 
         process.send_signal(signal.SIGINT)
         _, problem = process.communicate(timeout=20)
     assert (process.returncode, problem) == (0, "")
+
+
+@pytest.mark.slow
+def test_a_hundred_megabytes_that_mean_harm_are_safe_in_every_view(tmp_path: Path, in_terminal: Callable[..., str]) -> None:
+    database = tmp_path / "agents.db"
+    large = HOSTILE * (100_000_000 // len(HOSTILE))
+    rows: dict[str, dict[str, object]] = {
+        "sessions": {"id": f"s{HOSTILE}", "agent_type": "a", "model": "m", "title": large, "error_message": large},
+        "messages": {"id": "m", "session_id": f"s{HOSTILE}", "sequence": 1, "role": "user", "content": large},
+        "tool_executions": {"id": "t", "session_id": f"s{HOSTILE}", "tool_name": "t", "status": "error", "output": large},
+    }
+    with open_database(parse_database_url(f"file:{database}")) as opened:
+        prepare_schema(opened)
+        for table, row in rows.items():
+            insert = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+            opened.execute(insert, tuple(row.values()))
+        index = SearchIndex(opened)
+        while index.is_waiting():
+            index.add_waiting()
+    url = f"file:{database}"
+    shows = [["show", "s", *options] for options in ([], ["--markdown"], ["--full", "--markdown"], ["--jsonl"])]
+    for command in (*COMMANDS, ["sessions", "--jsonl"], ["sessions", "--text", "script"], *shows):
+        with (tmp_path / "output").open("w+b") as output:
+            code = subprocess.run([COMMAND, *command, "--db", url], stdout=output, check=False, timeout=120).returncode
+            assert (command, code) == (command, 0)
+            output.seek(0)
+            while piece := output.read(2**24):
+                assert not any(control in piece for control in (b"\x1b", b"\x07", b"\r")), command
+    for command in (["sessions"], ["show", "s"], ["search", "script"], ["sql", "SELECT title FROM sessions"]):
+        shown = in_terminal(*command, "--db", url, PAGER="cat")
+        assert "script" in shown
+        assert not {"\x07", "\u202e"} & set(shown)
+        assert len(shown) < 1_000_000

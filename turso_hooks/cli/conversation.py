@@ -49,7 +49,7 @@ def render_header(session: SessionSummary) -> RenderableType:
     line = Text(" · ").join([*map(Text, facts_of(session)), render_status(session.status)])
     lines = [title, line, Text(f"session {visible(session.session_id)}", style="dim")]
     if session.error_message:
-        lines.append(Text(visible(session.error_message), style="red"))
+        lines.append(Text(tool_text(session.error_message, is_whole=False), style="red"))
     return Group(*lines)
 
 

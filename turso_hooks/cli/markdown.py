@@ -38,7 +38,7 @@ _DEEPEST = 6
 _PARSED_CHARS = 200_000
 """What is longer is no prose, and is code, for it takes long to be parsed."""
 
-_SPECIAL = re.compile(r"[\\`*_\[\]<>~&|]|^[#+=-]")
+_SPECIAL = re.compile(r"[\\`*_\[\]<>~&|]|^[#+=-]|(?<=\d)[.)](?=\s|$)")
 _CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)")
 _FENCE = re.compile(r"`{3,}|~{3,}")
 _ACTIVE = {"html_block", "html_inline", "image"}
@@ -59,9 +59,9 @@ def _joined(blocks: Iterable[Block]) -> Block:
 
 def _document(conversation: Conversation, *, is_whole: bool, level: int) -> Iterator[Block]:
     session = conversation.session
-    yield [f"{'#' * level} {_plain(one_line(shortened(session.title or session.session_id)))}"]
+    yield [f"{'#' * level} {_plain(shortened(session.title or session.session_id))}"]
     yield [
-        _plain(one_line(" · ".join((*facts_of(session), session.status)))) + "  ",
+        _plain(" · ".join((*facts_of(session), session.status))) + "  ",
         f"session {_code(session.session_id)}",
     ]
     if session.error_message:
@@ -77,7 +77,7 @@ def _document(conversation: Conversation, *, is_whole: bool, level: int) -> Iter
 
 def _entry(entry: Entry, *, is_whole: bool) -> Iterator[Block]:
     if isinstance(entry, Message):
-        yield [f"**{_plain(one_line(shortened(entry.role)))}**"]
+        yield [f"**{_plain(shortened(entry.role))}**"]
         for thought in reasoning_of(entry):
             yield _quoted(_fenced(thought))
         yield _quoted(_harmless(said(entry, is_whole=is_whole)).splitlines())
@@ -150,8 +150,8 @@ def _flat(tokens: list[Token] | None) -> Iterator[Token]:
 
 
 def _plain(text: str) -> str:
-    """Text of one line in which nothing is Markdown."""
-    return _SPECIAL.sub(r"\\\g<0>", text)
+    """Text in one line in which nothing is Markdown."""
+    return _SPECIAL.sub(r"\\\g<0>", one_line(text).strip())
 
 
 def _code(text: str) -> str:

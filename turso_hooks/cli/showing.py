@@ -98,7 +98,7 @@ def _follow(reader: Reader, session_id: str, only: list[str] | None, print_it: C
     for entry in conversation.entries:
         print_it(entry)
         printed[entry.row_id] = entry
-    if conversation.session.status != "running":
+    if conversation.session.status not in {"running", "interrupted"}:  # the latter may go on
         return
     session_id = conversation.session.session_id
     try:

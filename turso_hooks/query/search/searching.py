@@ -45,6 +45,9 @@ _MORE_THAN_WANTED, _MORE_MATCHES, _SCANNED_AT_ONCE = 5, 500, 2000
 _SHOWN_CHARS, _SCORED_CHARS = 1_000_000, 50_000
 """How much of a text is looked at to show it, and to score it or to find something in it without the index."""
 
+_TITLE_CHARS = 1000
+"""Of a session's title, which comes with each match."""
+
 _NEWEST_OF_SECOND = (1 << 30) - 1
 
 _WEIGHTS = {"session": 2.0, "user": 1.5, "assistant": 1.5}
@@ -299,7 +302,8 @@ def _rows_sql(table: SearchedTable, question: _Question, where: Condition, most_
         arguments.append(word)
     return (
         f"""SELECT found.rowid, found.search_key, found.id, found.occurred_ms, {role} AS role, {tool_name} AS tool_name,
-            {text} AS text, sessions.id AS session_id, sessions.title, sessions.agent_type, sessions.project
+            {text} AS text, sessions.id AS session_id, substr(sessions.title, 1, {_TITLE_CHARS}) AS title,
+            sessions.agent_type, sessions.project
         FROM {table.table} AS found CROSS JOIN sessions ON sessions.id = {"found.id" if is_session else "found.session_id"}
         WHERE {" AND ".join(parts)}""",
         arguments,
