@@ -541,6 +541,7 @@ def test_a_batch_that_lands_after_another_shipper_took_over_changes_nothing(
     assert is_whole(real)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_slow_gets_less_at_once(journal: Journal, libsql_server: LibsqlServer) -> None:
     shipper = journal.shipper(libsql_server.url, timeout_s=30)
     shipper.prepare()

@@ -1,8 +1,8 @@
 """A conversation as Markdown (CommonMark), for an issue, a page, a notebook.
 
-What was said is Markdown most of the time and stays that, in a quotation, so that it cannot pass for what we write. HTML in it
-is made text, and pictures links: whoever looks at the page should not have their browser do what somebody once wrote. What
-tools were given and have printed is code.
+What was said is Markdown most of the time and stays that, in a quotation, so that it cannot pass for what we write. HTML and
+pictures in it become text: whoever looks at the page should not have their browser do what somebody once wrote. What tools were
+given and have printed is code.
 """
 
 from __future__ import annotations

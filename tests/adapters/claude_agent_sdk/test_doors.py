@@ -161,6 +161,7 @@ def test_in_any_order_a_session_is_the_same_rows(
     assert len(first["messages"]) == len(prompts) + len(sent) + len(tools)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS)
 def test_a_door_that_is_entered_twice_changes_nothing(
     doors: Callable[[str], Doors], table: Table, door: str, tmp_path: Path

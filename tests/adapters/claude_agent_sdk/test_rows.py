@@ -218,7 +218,15 @@ def test_a_request_that_is_refused_ends_the_session_as_an_error_and_raises_what_
     assert table("model_calls") == []
 
 
-@pytest.mark.parametrize(("script", "way"), [("plain", "client"), ("two", "query"), ("denied", "client"), ("parent", "query")])
+@pytest.mark.parametrize(
+    ("script", "way"),
+    [
+        pytest.param("plain", "client", marks=pytest.mark.slow),
+        pytest.param("two", "query", marks=pytest.mark.slow),
+        ("denied", "client"),
+        ("parent", "query"),
+    ],
+)
 def test_the_agent_gets_what_the_sdk_yields_in_order_and_its_own_hooks_hear_what_they_heard(
     agents: Any, script: str, way: str
 ) -> None:
@@ -232,6 +240,7 @@ def of_kind(got: list[list[Any]], *, is_hook: bool) -> list[list[Any]]:
     return [line for line in got if (line[0] == "hook") == is_hook]
 
 
+@pytest.mark.slow
 def test_who_asks_for_partial_messages_gets_them(agents: Any) -> None:
     options = {"include_partial_messages": True}
     bare = agents.run("[plain]", is_logged=False, options=options)
