@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import msgspec
 import pytest
 from hypothesis import strategies
 from markdown_it import MarkdownIt
@@ -176,16 +176,14 @@ def check_harmless(text: str) -> None:
 def conversation(said: str) -> Conversation:
     """A conversation that says it wherever something can be said."""
     parts = [{"type": "reasoning", "text": said}, {"type": "odd", "text": said}]
-    values = dict.fromkeys(
-        [field.name for kind in (SessionSummary, Message, ToolCall, ModelCall, Note) for field in dataclasses.fields(kind)],
-        said,
-    )
+    kinds: tuple[type[msgspec.Struct], ...] = (SessionSummary, Message, ToolCall, ModelCall, Note)
+    values = dict.fromkeys([name for kind in kinds for name in kind.__struct_fields__], said)
     known: dict[str, Any] = {**values, "parts": parts, "position": 0, "duration_ms": 1, "cost_usd": 1.0} | dict.fromkeys(
         [name for name in values if name.endswith(("_at", "_tokens", "_count"))]
     )
 
-    def made(kind: type) -> Any:
-        return kind(**{field.name: known[field.name] for field in dataclasses.fields(kind)})
+    def made(kind: type[msgspec.Struct]) -> Any:
+        return kind(**{name: known[name] for name in kind.__struct_fields__})
 
     alone = Conversation(
         session=made(SessionSummary),
@@ -195,7 +193,7 @@ def conversation(said: str) -> Conversation:
         notes=[made(Note)],
         children=[],
     )
-    return dataclasses.replace(alone, children=[alone])
+    return msgspec.structs.replace(alone, children=[alone])
 
 
 def test_a_conversation_is_followed_until_its_session_ends(recorder: Recorder, logged: str) -> None:

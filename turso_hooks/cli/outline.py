@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, TypeAlias
 
+import msgspec
+
 from turso_hooks.cli.options import print_json_line
 from turso_hooks.cli.text import plural, visible, when
 from turso_hooks.query import Conversation, Message, ModelCall, Note, SessionSummary, ToolCall
@@ -60,7 +62,7 @@ def is_shown(entry: Entry) -> bool:
 
 def print_json_entry(entry: SessionSummary | Entry) -> None:
     """Print a session or something in it as one line of JSON that says in `kind` what it is."""
-    print_json_line({"kind": _KINDS[type(entry)], **vars(entry)})
+    print_json_line({"kind": _KINDS[type(entry)], **msgspec.structs.asdict(entry)})
 
 
 def facts_of(session: SessionSummary) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -19,6 +19,7 @@ Key = tuple[int, Any]
 MOST_LOOKED_AT = 10_000
 """Rows that one page looks at, where no index says which of them are meant."""
 
+Row = tuple[Any, ...]
 Asked = tuple[str, Sequence[Any]]
 """SQL and its arguments."""
 
@@ -46,23 +47,24 @@ class Asker:
     def rows(self, operation: str, sql: str, arguments: Iterable[Any] = ()) -> list[dict[str, Any]]:
         """The rows of a query, by the names of their columns."""
         result = self.result(operation, sql, tuple(arguments))
-        return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+        return [named(result, n) for n in range(len(result.rows))]
 
-    def some(self, operation: str, ask: Callable[[int], Asked], limit: int) -> tuple[list[dict[str, Any]], bool]:
+    def some(self, operation: str, ask: Callable[[int], Asked], limit: int) -> tuple[Rows, bool]:
         """The first rows of a question that is asked with a limit, and whether there may be more.
 
         They are fewer than that, where the server does not give so much at once.
         """
         try:
-            found = self.rows(operation, *ask(limit))
+            found = self.result(operation, *ask(limit))
         except ResponseTooLarge:
             row = self._in_pieces(operation, *ask(1)) if limit == 1 else None
-            return ([row], True) if row is not None else self.some(operation, ask, max(1, limit // 4))
-        return found, len(found) == limit
+            return (row, True) if row is not None else self.some(operation, ask, max(1, limit // 4))
+        return found, len(found.rows) == limit
 
-    def _in_pieces(self, operation: str, sql: str, arguments: Sequence[Any]) -> dict[str, Any] | None:
+    def _in_pieces(self, operation: str, sql: str, arguments: Sequence[Any]) -> Rows | None:
         """The one row of a query, if there is one still, its long texts piece by piece."""
-        names = self.result(operation, f"SELECT * FROM ({sql}) LIMIT 0", arguments).columns
+        shape = self.result(operation, f"SELECT * FROM ({sql}) LIMIT 0", arguments)
+        names = shape.columns
         lengths = [
             f'CASE WHEN typeof("{name}") = \'text\' AND length("{name}") > 0 THEN length(CAST("{name}" AS BLOB)) ELSE 0 END'
             for name in names
@@ -75,7 +77,8 @@ class Asker:
             long = {name: size for name, size in zip(names, sizes, strict=True) if size > _PIECE_BYTES}
             texts = {name: self._text(operation, name, size, sql, arguments) for name, size in long.items()}
             if all(len(texts[name]) == size for name, size in long.items()):  # else it has changed meanwhile
-                return {**row, **{name: text.decode("utf-8", errors="replace") for name, text in texts.items()}}
+                row |= {name: text.decode("utf-8", errors="replace") for name, text in texts.items()}
+                return shape._replace(rows=[tuple(row.values())])
         return None
 
     def _text(self, operation: str, name: str, size: int, sql: str, arguments: Sequence[Any]) -> bytes:
@@ -86,28 +89,34 @@ class Asker:
             text += b"".join(value for (value,) in self.result(operation, piece, arguments).rows if value)
         return text
 
-    def newest(self, operation: str, what: Newest, limit: int, before: Key | None) -> tuple[list[dict[str, Any]], Key | None]:
+    def newest(self, operation: str, what: Newest, limit: int, before: Key | None) -> tuple[list[Row], Key | None]:
         """Rows before a key, and the key to go on from, if there may be more.
 
         Where nothing is to be checked, as many rows are looked at as are wanted, else at most `MOST_LOOKED_AT`.
         """
         if not what.checked.parts:
             found, has_more = self.some(operation, lambda most: what.rows(most, before), limit)
-            return found, what.key_of(found[-1]) if has_more else None
-        found, looked_at, at_once = [], 0, max(_FIRST_LOOK, limit)
-        while looked_at < MOST_LOOKED_AT and len(found) < limit:
+            return found.rows, what.key_of(found) if has_more else None
+        rows: list[Row] = []
+        looked_at, at_once = 0, max(_FIRST_LOOK, limit)
+        while looked_at < MOST_LOOKED_AT and len(rows) < limit:
             at_once = min(at_once, MOST_LOOKED_AT - looked_at)
             last = self.result(operation, *what.nth_key(at_once, before)).rows
             down_to: Key | None = (last[0][0], last[0][1]) if last else None
             here = partial(what.rows, before=before, down_to=down_to)
-            more, is_cut = self.some(operation, here, limit - len(found))
-            found += more
+            found, is_cut = self.some(operation, here, limit - len(rows))
+            rows += found.rows
             if is_cut:
-                return found, what.key_of(found[-1])
+                return rows, what.key_of(found)
             if down_to is None:
-                return found, None
+                return rows, None
             before, looked_at, at_once = down_to, looked_at + at_once, 4 * at_once
-        return found, before
+        return rows, before
+
+
+def named(found: Rows, n: int) -> dict[str, Any]:
+    """A row by the names of its columns."""
+    return dict(zip(found.columns, found.rows[n], strict=True))
 
 
 @dataclass
@@ -123,9 +132,10 @@ class Newest:
     checked: Condition = field(default_factory=Condition)
     """What has to be looked at in each row."""
 
-    def key_of(self, row: Mapping[str, Any]) -> Key:
-        """The place of a row in the order."""
-        return row[self.order[0]], row[self.order[1]]
+    def key_of(self, found: Rows) -> Key:
+        """The place of the last of some rows in the order."""
+        last = named(found, -1)
+        return last[self.order[0]], last[self.order[1]]
 
     def rows(self, limit: int, before: Key | None, down_to: Key | None = None) -> tuple[str, list[Any]]:
         """SQL and arguments for rows before one key and down to another."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from turso_hooks.errors import QueryError
-from turso_hooks.query.asking import MOST_LOOKED_AT, Asker, Newest
+from turso_hooks.query.asking import MOST_LOOKED_AT, Asker, Newest, named
 from turso_hooks.query.filters import Condition
 from turso_hooks.query.pages import MOST_ON_A_PAGE, Page, checked_limit, cursor_of, iter_pages, json_cursor, key_with_id_of
-from turso_hooks.query.results import Conversation, SessionSummary, Tail, ToolCall
+from turso_hooks.query.results import Conversation, Message, SessionSummary, Tail, ToolCall, moment_of_entry
 from turso_hooks.query.rows import (
     MESSAGE_COLUMNS,
     MODEL_CALL_COLUMNS,
@@ -22,7 +22,7 @@ from turso_hooks.query.rows import (
     message_of,
     model_call_of,
     note_of,
-    summary_of,
+    summaries_of,
     tool_call_of,
 )
 from turso_hooks.query.sessions import MOST_DEEP, children_of
@@ -45,7 +45,7 @@ class Kind(NamedTuple):
         """SQL: reading order."""
         return f"occurred_ms, {self.time_column}, position, id"
 
-    def key_of(self, row: Row) -> list[Any]:
+    def key_of(self, row: Mapping[str, Any]) -> list[Any]:
         """The place of a row in it."""
         position = row["position"] if isinstance(row["position"], int) else _NO_POSITION
         return [row["occurred_ms"] or 0, row[self.time_column], position, row["id"]]
@@ -101,9 +101,9 @@ def in_session(  # noqa: PLR0913  # by name
     if cursor is not None:
         kind.add_after(here, json_cursor(cursor, 4))
     sql = f"SELECT {kind.columns} FROM {kind.table} WHERE {here.sql} ORDER BY {kind.order} LIMIT "
-    rows, has_more = asker.some(f"read {kind.table}", lambda most: (f"{sql}{most}", here.arguments), checked_limit(limit))
-    following = json.dumps(kind.key_of(rows[-1])) if has_more else None
-    return Page(tuple(kind.to_result(row) for row in rows), following)
+    found, has_more = asker.some(f"read {kind.table}", lambda most: (f"{sql}{most}", here.arguments), checked_limit(limit))
+    following = json.dumps(kind.key_of(named(found, -1))) if has_more else None
+    return Page(tuple(map(kind.to_result, found.rows)), following)
 
 
 def newest_tool_calls(
@@ -122,26 +122,26 @@ def newest_tool_calls(
 def tail(asker: Asker, of_session: Condition, session_id: str | None, *, limit: int, cursor: str | None) -> Tail:
     """What was logged last; after `cursor`, what was logged since, and calls that were running then and are over."""
     place = _Place(*json_cursor(cursor, 3)) if cursor is not None else None
-    found: list[tuple[Kind, dict[str, Any]]] = []
+    entries: list[Message | ToolCall] = []
     arrived: dict[str, int] = {}
     for kind, after in ((MESSAGES, place and place.message), (TOOL_CALLS, place and place.tool_call)):
         ask = partial(_arrived, kind, of_session, session_id, after=after)
-        rows, _ = asker.some("read what came last", ask, checked_limit(limit))
-        arrived[kind.table] = max((row["rowid"] for row in rows), default=after or _last_arrival(asker, kind))
-        found += [(kind, row) for row in rows]
+        found, _ = asker.some("read what came last", ask, checked_limit(limit))
+        arrived[kind.table] = max((row[-1] for row in found.rows), default=after or _last_arrival(asker, kind))
+        entries += map(kind.to_result, found.rows)
     running = place.running if place is not None else []
     if running:
         is_over = "id IN (SELECT value FROM json_each(?)) AND status <> 'running'"
         sql, arguments = f"SELECT {TOOL_CALL_COLUMNS} FROM tool_executions WHERE {is_over} LIMIT ", (json.dumps(running),)
-        rows, _ = asker.some("look at running calls", lambda most: (f"{sql}{most}", arguments), len(running))
-        found += [(TOOL_CALLS, row) for row in rows]
-    found.sort(key=lambda each: (each[1]["occurred_ms"] or 0, each[1]["position"] or 0))
-    found = found if place is not None else found[-limit:]
-    calls = {row["id"]: row["status"] for kind, row in found if kind is TOOL_CALLS}
+        found, _ = asker.some("look at running calls", lambda most: (f"{sql}{most}", arguments), len(running))
+        entries += map(tool_call_of, found.rows)
+    entries.sort(key=moment_of_entry)
+    entries = entries if place is not None else entries[-limit:]
+    calls = {entry.row_id: entry.status for entry in entries if isinstance(entry, ToolCall)}
     still_running = [each for each in dict.fromkeys([*running, *calls]) if calls.get(each, "running") == "running"]
     return Tail(
-        entries=tuple(kind.to_result(row) for kind, row in found),
-        sessions=_sessions(asker, {row["session_id"] for _, row in found}),
+        entries=tuple(entries),
+        sessions=_sessions(asker, {entry.session_id for entry in entries}),
         cursor=json.dumps(_Place(arrived["messages"], arrived["tool_executions"], still_running[-_MOST_RUNNING:])),
     )
 
@@ -184,5 +184,5 @@ def _last_arrival(asker: Asker, kind: Kind) -> int:
 
 def _sessions(asker: Asker, session_ids: Iterable[str]) -> dict[str, SessionSummary]:
     sql = f"SELECT {SESSION_COLUMNS} FROM sessions WHERE id IN (SELECT value FROM json_each(?))"
-    rows = asker.rows("read sessions", sql, (json.dumps(list(session_ids)),))
-    return {row["id"]: summary_of(row, asker.now()) for row in rows}
+    found = asker.result("read sessions", sql, (json.dumps(list(session_ids)),))
+    return {session.session_id: session for session in summaries_of(found.rows, asker.now())}

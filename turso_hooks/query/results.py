@@ -1,14 +1,18 @@
-"""What reading gives back: frozen, times as datetimes in UTC, JSON decoded."""
+"""What reading gives back: frozen structs, times as datetimes in UTC, JSON decoded.
+
+They are msgspec's (https://jcristharif.com/msgspec/structs.html): `msgspec.structs.asdict` makes a dict of one,
+`msgspec.json.encode` JSON.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
 
-@dataclass(frozen=True, kw_only=True)
-class SessionSummary:
+
+class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A session, without what is in it.
 
     `status` is running, completed, error or cancelled as stored, or `interrupted`: it has no end, and nothing of it was seen
@@ -35,8 +39,7 @@ class SessionSummary:
     metadata: Any
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Entry:
+class _Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Something in a session; entries are read in the order of time, position, id."""
 
     row_id: str
@@ -46,8 +49,7 @@ class _Entry:
     metadata: Any
 
 
-@dataclass(frozen=True, kw_only=True)
-class Message(_Entry):
+class Message(_Entry, frozen=True, kw_only=True):
     """A message; `parts` are there if it is more than its plain text, `content`."""
 
     role: str
@@ -59,8 +61,7 @@ class Message(_Entry):
     token_count: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ToolCall(_Entry):
+class ToolCall(_Entry, frozen=True, kw_only=True):
     """A tool call; `status` is running, completed, error or cancelled."""
 
     tool_call_id: str | None
@@ -73,8 +74,7 @@ class ToolCall(_Entry):
     duration_ms: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelCall(_Entry):
+class ModelCall(_Entry, frozen=True, kw_only=True):
     """A model call; tokens as in `turso_hooks.Usage`: the three of the cache and of reasoning are parts of the others."""
 
     model: str | None
@@ -92,16 +92,14 @@ class ModelCall(_Entry):
     error: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Note(_Entry):
+class Note(_Entry, frozen=True, kw_only=True):
     """Anything else that was kept."""
 
     name: str
     payload: Any
 
 
-@dataclass(frozen=True, kw_only=True)
-class Conversation:
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """A session with all that is in it, and its sub-agents' sessions."""
 
     session: SessionSummary
@@ -114,16 +112,16 @@ class Conversation:
     @property
     def entries(self) -> list[Message | ToolCall | ModelCall | Note]:
         """All that is in the session itself in reading order: by time, position; of a moment messages come first."""
-        return sorted((*self.messages, *self.tool_calls, *self.notes, *self.model_calls), key=_moment)
+        return sorted((*self.messages, *self.tool_calls, *self.notes, *self.model_calls), key=moment_of_entry)
 
 
-def _moment(entry: Message | ToolCall | ModelCall | Note) -> tuple[float, float]:
+def moment_of_entry(entry: Message | ToolCall | ModelCall | Note) -> tuple[float, float]:
+    """What entries are ordered by for reading. What has no position was not logged by us, and comes last of its moment."""
     time = entry.occurred_at.timestamp() if entry.occurred_at else 0.0
     return (time, float("inf") if entry.position is None else entry.position)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Totals:
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """What there is in one session or several, summed up. `cost_usd` is what their sources said; nothing is estimated."""
 
     sessions: int = 0
@@ -137,11 +135,10 @@ class Totals:
 
     def __add__(self, other: Totals) -> Totals:
         """The sum of both."""
-        return Totals(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})
+        return Totals(**{name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__})
 
 
-@dataclass(frozen=True, kw_only=True)
-class SessionTree:
+class SessionTree(msgspec.Struct, frozen=True, kw_only=True):
     """A session and those of its sub-agents: what is in it alone, and what is in all of them together, each counted once."""
 
     session: SessionSummary
@@ -157,8 +154,7 @@ class Piece(NamedTuple):
     is_match: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hit:
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
     """Something that was found.
 
     `kind` is session, message, tool_call or model_call, and `row_id` that row's; `role` is there for messages, `tool_name` for
@@ -178,8 +174,7 @@ class Hit:
     score: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What a search has found.
 
     `looked_at` is how many matches (without an index: rows) were looked at; if there are more, `is_whole` is False and
@@ -194,8 +189,7 @@ class Found:
     has_index: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tail:
+class Tail(msgspec.Struct, frozen=True, kw_only=True):
     """What was logged last, in the order of time; `cursor` is where to go on."""
 
     entries: tuple[Message | ToolCall, ...]
@@ -204,8 +198,7 @@ class Tail:
     cursor: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class SqlResult:
+class SqlResult(msgspec.Struct, frozen=True, kw_only=True):
     """What SQL has given."""
 
     columns: tuple[str, ...]

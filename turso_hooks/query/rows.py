@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
 from turso_hooks.query.filters import silent_before
 from turso_hooks.query.results import Message, ModelCall, Note, SessionSummary, ToolCall
 
-Row = Mapping[str, Any]
+Row = tuple[Any, ...]
+
+_KNOWS_Z = sys.version_info >= (3, 11)
+"""Whether `datetime.fromisoformat` does."""
 
 SESSION_COLUMNS = """id, agent_type, model, provider, status, error_message, title, project, user_id, runner, parent_session_id,
     parent_tool_call_id, started_at, ended_at, metadata, seen_ms, occurred_ms,
@@ -30,50 +34,122 @@ MODEL_CALL_COLUMNS = """id, session_id, model, provider, status, input_tokens, o
 NOTE_COLUMNS = "id, session_id, name, payload, occurred_at, occurred_ms, position, metadata"
 
 
-def summary_of(row: Row, now: datetime) -> SessionSummary:
-    """A session."""
-    is_silent = (row["seen_ms"] or 0) < silent_before(now)
-    names = ("agent_type", "model", "provider", "error_message", "title", "project", "user_id", "runner")
-    links = ("parent_session_id", "parent_tool_call_id", "message_count", "tool_call_count")
-    return SessionSummary(
-        session_id=row["id"],
-        status="interrupted" if row["status"] == "running" and is_silent else row["status"],
-        started_at=_time(row["started_at"]),
-        ended_at=_time(row["ended_at"]),
-        seen_at=moment_of(row["seen_ms"]),
-        metadata=json_of(row["metadata"]),
-        **{name: row[name] for name in (*names, *links)},
-    )
+def summaries_of(rows: Iterable[Row], now: datetime) -> Iterator[SessionSummary]:
+    """Sessions, of rows of `SESSION_COLUMNS`."""
+    silent_ms = silent_before(now)
+    for row in rows:
+        # fmt: off
+        (session_id, agent_type, model, provider, status, error_message, title, project, user_id, runner, parent_session_id,
+         parent_tool_call_id, started_at, ended_at, metadata, seen_ms, _, message_count, tool_call_count) = row
+        # fmt: on
+        yield SessionSummary(
+            session_id=session_id,
+            agent_type=agent_type,
+            model=model,
+            provider=provider,
+            status="interrupted" if status == "running" and (seen_ms or 0) < silent_ms else status,
+            error_message=error_message,
+            title=title,
+            project=project,
+            user_id=user_id,
+            runner=runner,
+            parent_session_id=parent_session_id,
+            parent_tool_call_id=parent_tool_call_id,
+            started_at=_time(started_at),
+            ended_at=_time(ended_at),
+            seen_at=moment_of(seen_ms),
+            message_count=message_count,
+            tool_call_count=tool_call_count,
+            metadata=json_of(metadata),
+        )
 
 
 def message_of(row: Row) -> Message:
-    """A message."""
-    names = ("role", "content", "tool_call_id", "tool_name", "model", "token_count")
-    return Message(**_entry(row, "created_at"), **{name: row[name] for name in names}, parts=json_of(row["parts"]))
+    """A message, of a row of `MESSAGE_COLUMNS`."""
+    # fmt: off
+    (row_id, session_id, role, content, parts, tool_call_id, tool_name, model, token_count, created_at, _, position,
+     metadata, *_) = row
+    # fmt: on
+    return Message(
+        row_id=row_id,
+        session_id=session_id,
+        occurred_at=_time(created_at),
+        position=position,
+        metadata=json_of(metadata),
+        role=role,
+        content=content,
+        parts=json_of(parts),
+        tool_call_id=tool_call_id,
+        tool_name=tool_name,
+        model=model,
+        token_count=token_count,
+    )
 
 
 def tool_call_of(row: Row) -> ToolCall:
-    """A tool call."""
-    names = ("tool_call_id", "tool_name", "status", "error", "duration_ms")
+    """A tool call, of a row of `TOOL_CALL_COLUMNS`."""
+    # fmt: off
+    (row_id, session_id, tool_call_id, tool_name, status, called_with, output, error, started_at, ended_at, duration_ms, _,
+     position, metadata, *_) = row
+    # fmt: on
     return ToolCall(
-        **_entry(row, "started_at"),
-        **{name: row[name] for name in names},
-        input=json_of(row["input"]),
-        output=json_of(row["output"]),
-        ended_at=_time(row["ended_at"]),
+        row_id=row_id,
+        session_id=session_id,
+        occurred_at=_time(started_at),
+        position=position,
+        metadata=json_of(metadata),
+        tool_call_id=tool_call_id,
+        tool_name=tool_name,
+        status=status,
+        input=json_of(called_with),
+        output=json_of(output),
+        error=error,
+        ended_at=_time(ended_at),
+        duration_ms=duration_ms,
     )
 
 
 def model_call_of(row: Row) -> ModelCall:
-    """A model call."""
-    tokens = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
-    names = ("model", "provider", "status", "duration_ms", "time_to_first_token_ms", "finish_reason", "cost_usd", "error")
-    return ModelCall(**_entry(row, "started_at"), **{name: row[name] for name in (*tokens, *names)})
+    """A model call, of a row of `MODEL_CALL_COLUMNS`."""
+    # fmt: off
+    (row_id, session_id, model, provider, status, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
+     reasoning_tokens, duration_ms, time_to_first_token_ms, finish_reason, cost_usd, error, started_at, _, position,
+     metadata) = row
+    # fmt: on
+    return ModelCall(
+        row_id=row_id,
+        session_id=session_id,
+        occurred_at=_time(started_at),
+        position=position,
+        metadata=json_of(metadata),
+        model=model,
+        provider=provider,
+        status=status,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cache_read_tokens=cache_read_tokens,
+        cache_write_tokens=cache_write_tokens,
+        reasoning_tokens=reasoning_tokens,
+        duration_ms=duration_ms,
+        time_to_first_token_ms=time_to_first_token_ms,
+        finish_reason=finish_reason,
+        cost_usd=cost_usd,
+        error=error,
+    )
 
 
 def note_of(row: Row) -> Note:
-    """A note."""
-    return Note(**_entry(row, "occurred_at"), name=row["name"], payload=json_of(row["payload"]))
+    """A note, of a row of `NOTE_COLUMNS`."""
+    row_id, session_id, name, payload, occurred_at, _, position, metadata = row
+    return Note(
+        row_id=row_id,
+        session_id=session_id,
+        occurred_at=_time(occurred_at),
+        position=position,
+        metadata=json_of(metadata),
+        name=name,
+        payload=json_of(payload),
+    )
 
 
 def json_of(text: Any) -> Any:
@@ -86,22 +162,12 @@ def json_of(text: Any) -> Any:
         return text
 
 
-def _entry(row: Row, time_column: str) -> dict[str, Any]:
-    return {
-        "row_id": row["id"],
-        "session_id": row["session_id"],
-        "occurred_at": _time(row[time_column]),
-        "position": row["position"],
-        "metadata": json_of(row["metadata"]),
-    }
-
-
 def _time(text: str | None) -> datetime | None:
     """A time in either form that is in a database, ours or the original logger's; None if it is neither."""
     if not isinstance(text, str):
         return None
     try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(text if _KNOWS_Z else text.replace("Z", "+00:00"))
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

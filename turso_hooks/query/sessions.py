@@ -11,7 +11,7 @@ from turso_hooks.query.asking import Asker, Newest
 from turso_hooks.query.filters import Condition, meant_by
 from turso_hooks.query.pages import Page, checked_limit, cursor_of, key_with_id_of
 from turso_hooks.query.results import SessionSummary, SessionTree, Totals
-from turso_hooks.query.rows import SESSION_COLUMNS, summary_of
+from turso_hooks.query.rows import SESSION_COLUMNS, summaries_of
 
 ORDERS = {"started": "occurred_ms", "seen": "seen_ms"}
 
@@ -45,17 +45,17 @@ def list_sessions(  # noqa: PLR0913  # by name
         what.checked, what.found_by = meant.together(), Condition()
     before = key_with_id_of(cursor) if cursor is not None else None
     rows, after = asker.newest("list sessions", what, checked_limit(limit), before)
-    return Page(tuple(summary_of(row, asker.now()) for row in rows), cursor_of(*after) if after is not None else None)
+    return Page(tuple(summaries_of(rows, asker.now())), cursor_of(*after) if after is not None else None)
 
 
 def find_session(asker: Asker, prefix: str) -> SessionSummary:
     """The session with an id, or the one whose id begins so. Raises `SessionNotFound`."""
     sql = f"SELECT {SESSION_COLUMNS} FROM sessions WHERE id = ?"
     session_id = find_id(asker, prefix)
-    rows, _ = asker.some("find a session", lambda most: (f"{sql} LIMIT {most}", (session_id,)), 1)
-    if not rows:  # somebody has deleted it meanwhile
+    found, _ = asker.some("find a session", lambda most: (f"{sql} LIMIT {most}", (session_id,)), 1)
+    if not found.rows:  # somebody has deleted it meanwhile
         raise SessionNotFound(f"there is no session {_shown(session_id)!r} any more")
-    return summary_of(rows[0], asker.now())
+    return next(summaries_of(found.rows, asker.now()))
 
 
 def find_id(asker: Asker, prefix: str) -> str:
@@ -86,7 +86,8 @@ def children_of(asker: Asker, session_ids: Iterable[str]) -> list[SessionSummary
     sql = f"""SELECT {SESSION_COLUMNS} FROM sessions
         WHERE parent_session_id IN (SELECT value FROM json_each(?)) AND parent_session_id IS NOT NULL
         ORDER BY occurred_ms, id"""
-    return [summary_of(row, asker.now()) for row in asker.rows("read sub-agents", sql, (json.dumps(list(session_ids)),))]
+    found = asker.result("read sub-agents", sql, (json.dumps(list(session_ids)),))
+    return list(summaries_of(found.rows, asker.now()))
 
 
 def session_tree(asker: Asker, root: SessionSummary) -> SessionTree:
