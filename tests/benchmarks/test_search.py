@@ -29,7 +29,8 @@ from turso_hooks.store.writing import row_statements
 pytestmark = pytest.mark.benchmark(group="search")
 
 START = datetime(2025, 1, 1, tzinfo=timezone.utc)
-IN_EACH = 100
+IN_EACH, IN_A_LONG_ONE = 100, 500
+"""Messages in a session."""
 ASKED = 15
 FREQUENCIES = {"zeppelin": 0.001, "cormorant": 0.01, "harbour": 0.15}
 WORDS = ["".join(random.Random(n).choices("abcdefghijklmnoprstuvwxyz", k=random.Random(n).randint(2, 11))) for n in range(8000)]
@@ -47,13 +48,13 @@ def said_in_chinese(pick: random.Random, chars: int) -> str:
     return "".join(pick.choices(IDEOGRAPHS, k=chars // 3))  # as many bytes
 
 
-def conversation(n: int, say: Callable[[random.Random, int], str] = said) -> Iterator[Event]:
+def conversation(n: int, say: Callable[[random.Random, int], str] = said, messages: int = IN_EACH) -> Iterator[Event]:
     pick = random.Random(n)
     session_id, at = f"{n:08x}-{pick.getrandbits(64):016x}", START + timedelta(minutes=10 * n)
     yield SessionStarted(
         session_id=session_id, agent_type=f"agent-{n % 5}", model=f"model-{n % 7}", title=say(pick, 30), occurred_at=at
     )
-    for k in range(IN_EACH):
+    for k in range(messages):
         at += timedelta(seconds=2)
         common: dict[str, Any] = {"session_id": session_id, "occurred_at": at}
         if k % 4 == 2:
@@ -81,11 +82,11 @@ class Filled:
         self.sessions = 0
         self.took_s = 0.0
 
-    def add(self, sessions: int, say: Callable[[random.Random, int], str] = said) -> None:
+    def add(self, sessions: int, say: Callable[[random.Random, int], str] = said, messages: int = IN_EACH) -> None:
         """So many conversations more; building their rows is not counted."""
         rows = []
         for n in range(self.sessions, self.sessions + sessions):
-            rows += [row_of(event) for event in conversation(n, say)]
+            rows += [row_of(event) for event in conversation(n, say, messages)]
             if len(rows) >= 1000 or n == self.sessions + sessions - 1:
                 statements = [statement for statement in row_statements(rows) if statement.rows]
                 self._timed(lambda statements=statements: self.database.transaction(statements))  # type: ignore[misc]  # bound now
@@ -140,8 +141,8 @@ BARE = {
     "a page by agent": """SELECT *, (SELECT count(*) FROM messages WHERE session_id = sessions.id),
         (SELECT count(*) FROM tool_executions WHERE session_id = sessions.id)
         FROM sessions WHERE agent_type = 'agent-1' ORDER BY occurred_ms DESC, id DESC LIMIT 50""",
-    "100 messages of a session": """SELECT * FROM messages WHERE session_id = ?
-        ORDER BY occurred_ms, created_at, position, id LIMIT 100""",
+    "a session of 500 messages": f"""SELECT * FROM messages WHERE session_id = ?
+        ORDER BY occurred_ms, created_at, position, id LIMIT {IN_A_LONG_ONE}""",
 }
 
 
@@ -159,7 +160,7 @@ def questions(reader: Reader, session_id: str) -> dict[str, Callable[[], object]
     found: dict[str, Callable[[], object]] = {
         "first page of sessions": reader.list_sessions,
         "a page by agent": lambda: reader.list_sessions(agent_type="agent-1"),
-        "100 messages of a session": lambda: reader.messages(session_id),
+        "a session of 500 messages": lambda: reader.messages(session_id, limit=IN_A_LONG_ONE),
         "what came last": reader.tail,
     }
     pairs = [("harbour", "cormorant"), ("harbour", "zeppelin"), ("cormorant", "zeppelin")]
@@ -174,10 +175,11 @@ def test_questions_in_a_grown_database(tmp_path: Path, measure: Any, grown_rows:
     filled = Filled(tmp_path / "grown.db", has_index=True)
     figures: dict[str, dict[str, float]] = {}
     for size, rows in (("small", grown_rows // 10), ("large", grown_rows)):
-        filled.add(rows // 127 - filled.sessions)
+        filled.add(rows // IN_EACH - filled.sessions - 1)
+        filled.add(1, messages=IN_A_LONG_ONE)
         with closing(sqlite3.connect(filled.path)) as bare:
             reader = Reader(filled.database)
-            session_id = reader.list_sessions(limit=50)[25].session_id
+            session_id = reader.list_sessions(limit=1)[0].session_id
             for name, ask in questions(reader, session_id).items():
                 figures.setdefault(name, {})[size] = p50_ms(ask)
                 if size == "large" and name in BARE:
@@ -187,7 +189,7 @@ def test_questions_in_a_grown_database(tmp_path: Path, measure: Any, grown_rows:
     filled.database.close()
     found = measure(lambda: {name: {"p50": figure["large"]} for name, figure in figures.items()} | _beside(figures), rounds=1)
     for name, figure in figures.items():
-        what = f"{name}, of {grown_rows:,} rows"
+        what = f"{name}, of {grown_rows:,} messages"
         found.show(what, name, "p50", "ms", most=50 if name.startswith("search") else 5)
         found.compare(f"{name}, beside a tenth", name, f"{name} in a tenth", "p50", "ms", most=1.5)
         if "bare" in figure:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -286,3 +287,51 @@ def test_what_takes_a_server_longer_than_a_request_may_is_indexed_all_the_same(l
             except DatabaseUnavailable:
                 failures += 1
         assert failures
+
+
+INDEXING = """
+import sys
+from turso_hooks.drivers import open_database, parse_database_url
+from turso_hooks.errors import DatabaseUnavailable
+from turso_hooks.store import SearchIndex
+
+with open_database(parse_database_url(sys.argv[1])) as database:
+    index = SearchIndex(database)
+    print("begins", flush=True)
+    while True:
+        try:
+            index.at_once = 7  # many small transactions: others get in between
+            index.add_waiting()
+        except DatabaseUnavailable:
+            pass
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["file", "libsql_server"], indirect=True)
+def test_while_several_processes_write_and_index_a_search_finds_everything_once(
+    database: Database, tmp_path: Path, child: Callable[..., subprocess.Popen[str]], request: pytest.FixtureRequest
+) -> None:
+    url = f"file:{tmp_path}/agents.db" if database.name.startswith("file:") else url_of("libsql_server", request)
+    assert SearchIndex(database).prepare()
+    processes = [child(INDEXING, url) for _ in range(3)]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begins\n"
+        reader = Reader(database)
+        said: list[str] = []
+        for n in range(60):
+            new = [f"{n}-{k}" for k in range(10)]
+            write_by(
+                database, f"w{n}", [MessageAdded(session_id="s", role="user", message_id=k, content="needle") for k in new]
+            )
+            said += new
+            found = names_of(reader.search("needle", limit=1000))
+            assert sorted(found) == sorted(said)
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    index_all(database)
+    assert contents(database) == [("needle", len(said), len(said))]

@@ -165,8 +165,9 @@ class Searcher:
             self._scan(look, question, None, MOST_WAITING)
             look.matches = [match for match in look.matches if before is None or match.key < before]
             self._look_up(look, question, words, limit, before, most_chars)
-        matches = [match for match in look.matches if before is None or match.key < before]
-        look.matches = sorted(matches, key=lambda match: -match.key)[:limit]
+        # Somebody may have indexed meanwhile what was found waiting: it is found once more then, and is one.
+        found = {(match.kind, match.row["id"]): match for match in look.matches if before is None or match.key < before}
+        look.matches = sorted(found.values(), key=lambda match: -match.key)[:limit]
         return look
 
     def _look_up(  # noqa: PLR0913, PLR0917  # one question
