@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -120,6 +121,18 @@ def test_a_tail_follows_until_it_is_stopped(recorder: Recorder, logged: str) -> 
         process.send_signal(signal.SIGINT)
         _, problem = process.communicate(timeout=20)
     assert (process.returncode, problem) == (0, "")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_on_a_terminal_there_are_colours_and_nothing_steers_it(
+    in_terminal: Callable[..., str], logged: str, command: list[str]
+) -> None:
+    shown = in_terminal(*command, "--db", logged, columns=200, PAGER="cat")
+    plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    assert plain != shown
+    assert "script" in plain
+    assert not {"\x1b", "\x07", "\u202e"} & set(plain)
+    assert "\x1b[31m'; DROP" not in shown
 
 
 @pytest.mark.slow

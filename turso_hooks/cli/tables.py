@@ -15,7 +15,7 @@ from turso_hooks.cli.conversation import indented, render_status
 from turso_hooks.cli.outline import shortened
 from turso_hooks.cli.printing import show
 from turso_hooks.cli.text import one_line, when
-from turso_hooks.query import Hit, SessionSummary
+from turso_hooks.query import Hit, Message, SessionSummary, ToolCall
 
 _SHORTEST_BEGINNING = 12
 """Characters of a session's id in a table; of our own ids these are the millisecond."""
@@ -60,6 +60,36 @@ def show_sessions(sessions: Sequence[SessionSummary], columns: Sequence[str] | N
     for session, beginning in zip(sessions, beginnings, strict=True):
         table.add_row(*(_cell(column, session, beginning) for column in columns))
     show([table])
+
+
+def show_tool_calls(calls: Sequence[tuple[ToolCall, str]]) -> None:
+    """Print tool calls, each with what it was called with, one a line."""
+    table = _table()
+    for column in ("when", "session", "tool", "status", "ms"):
+        table.add_column(column, no_wrap=True, justify="right" if column == "ms" else "left")
+    table.add_column("input and error", no_wrap=True, overflow="ellipsis")
+    beginnings = _beginnings([call.session_id for call, _ in calls])
+    for (call, called_with), beginning in zip(calls, beginnings, strict=True):
+        told = Text(one_line(called_with)).append(f"  {one_line(shortened(call.error))}" if call.error else "", style="red")
+        table.add_row(
+            Text(when(call.occurred_at)),
+            Text(one_line(shortened(beginning, _WIDEST_BEGINNING))),
+            Text(one_line(shortened(call.tool_name)), style="bold yellow"),
+            render_status(call.status),
+            "" if call.duration_ms is None else f"{call.duration_ms:,}",
+            told,
+        )
+    show([table])
+
+
+def show_entry(entry: Message | ToolCall, agent_type: str, who: str, what: str) -> None:
+    """Print something that was logged in a line."""
+    line = Text(f"{when(entry.occurred_at)}  ", style="dim", no_wrap=True, overflow="ellipsis")
+    line.append(one_line(shortened(entry.session_id, _SHORTEST_BEGINNING)), style="cyan")
+    line.append(f"  {one_line(shortened(agent_type))}  ")
+    line.append(one_line(shortened(who)), style="bold")
+    line.append(f"  {one_line(what)}", style="not dim")
+    show([line], is_paged=False)
 
 
 def show_hits(hits: Sequence[Hit]) -> None:

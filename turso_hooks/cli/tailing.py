@@ -31,8 +31,9 @@ def tail_command(  # its options
 ) -> None:
     """Show the messages and tool calls that were logged last, of SESSION_ID or of all.
 
-    One a line, fields separated by tabs: time, session, agent, role or tool, what was said. A tool call that was running comes
-    once more when it is over.
+    A tool call that was running comes once more when it is over.
+
+    In a pipe: one a line, fields separated by tabs: time, session, agent, role or tool, what was said.
     """
     with connect_sync(settings_for(database_url).database_url) as reader:
         tail = reader.tail(session_id, limit=limit, **given(filters))
@@ -47,22 +48,35 @@ def tail_command(  # its options
 
 
 def _print(tail: Tail, *, as_json_lines: bool) -> None:
-    for entry in tail.entries:
-        if as_json_lines:
+    if as_json_lines:
+        for entry in tail.entries:
             print_json_entry(entry)
-            continue
-        session = tail.sessions.get(entry.session_id)
-        moment = entry.occurred_at.isoformat() if entry.occurred_at else ""
-        who, what = _said(entry)
-        fields = (moment, entry.session_id, session.agent_type if session else "", who, what[:_SHOWN_CHARS])
-        click.echo("\t".join(map(one_line, fields)))
+    elif is_terminal():
+        from turso_hooks.cli.tables import show_entry  # noqa: PLC0415  # rich costs 50 ms, and is wanted on terminals only
+
+        for entry in tail.entries:
+            show_entry(entry, _agent_of(entry, tail), *_said(entry))
+    else:
+        for entry in tail.entries:
+            moment = entry.occurred_at.isoformat() if entry.occurred_at else ""
+            click.echo("\t".join(map(one_line, (moment, entry.session_id, _agent_of(entry, tail), *_said(entry)))))
+
+
+def _agent_of(entry: Message | ToolCall, tail: Tail) -> str:
+    session = tail.sessions.get(entry.session_id)
+    return session.agent_type if session else ""
 
 
 def _said(entry: Message | ToolCall) -> tuple[str, str]:
+    """Who says something, and what, or the beginning of it."""
     if isinstance(entry, Message):
-        return entry.role, entry.content or ""
+        return entry.role, (entry.content or "")[:_SHOWN_CHARS]
     what = entry.error or (entry.output if entry.output is not None else entry.input)
-    return f"{entry.tool_name} {entry.status}", what if isinstance(what, str) else json.dumps(what, ensure_ascii=False)
+    return f"{entry.tool_name} {entry.status}", _beginning(what)
+
+
+def _beginning(value: Any) -> str:
+    return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:_SHOWN_CHARS]
 
 
 @click.command("tools")
@@ -90,7 +104,7 @@ def tools_command(  # noqa: PLR0913, PLR0917  # its options
 ) -> None:
     """List tool calls: of SESSION_ID in their order, or of all sessions, those that were logged last first.
 
-    One a line, fields separated by tabs: time, session, tool, status, milliseconds, input, error.
+    In a pipe: one a line, fields separated by tabs: time, session, tool, status, milliseconds, input, error.
     """
     with connect_sync(settings_for(database_url).database_url) as reader:
         page = reader.tool_calls(
@@ -99,17 +113,21 @@ def tools_command(  # noqa: PLR0913, PLR0917  # its options
     if as_json:
         print_json({"tool_calls": list(page), "next_cursor": page.next_cursor})
         return
-    for call in page:
-        if as_json_lines:
-            print_json_line(call)
-            continue
-        called_with = call.input if isinstance(call.input, str) else json.dumps(call.input, ensure_ascii=False)
-        took = "" if call.duration_ms is None else str(call.duration_ms)
-        moment = call.occurred_at.isoformat() if call.occurred_at else ""
-        fields = (moment, call.session_id, call.tool_name, call.status, took, called_with[:_SHOWN_CHARS], call.error or "")
-        click.echo("\t".join(map(one_line, fields)))
     if not page:
         click.echo("no tool call is like that", err=True)
+    elif as_json_lines:
+        for call in page:
+            print_json_line(call)
+    elif is_terminal():
+        from turso_hooks.cli.tables import show_tool_calls  # noqa: PLC0415  # rich costs 50 ms
+
+        show_tool_calls([(call, _beginning(call.input)) for call in page])
+    else:
+        for call in page:
+            took = "" if call.duration_ms is None else str(call.duration_ms)
+            moment = call.occurred_at.isoformat() if call.occurred_at else ""
+            fields = (moment, call.session_id, call.tool_name, call.status, took, _beginning(call.input), call.error or "")
+            click.echo("\t".join(map(one_line, fields)))
 
 
 @click.command("sql")
