@@ -67,13 +67,16 @@ def show_tool_calls(calls: Sequence[tuple[ToolCall, str]]) -> None:
     table = _table()
     for column in ("when", "session", "tool", "status", "ms"):
         table.add_column(column, no_wrap=True, justify="right" if column == "ms" else "left")
-    table.add_column("input and error", no_wrap=True, overflow="ellipsis")
-    beginnings = _beginnings([call.session_id for call, _ in calls])
-    for (call, called_with), beginning in zip(calls, beginnings, strict=True):
-        told = Text(one_line(called_with)).append(f"  {one_line(shortened(call.error))}" if call.error else "", style="red")
+    table.add_column("input and error")
+    session_ids = list(dict.fromkeys(call.session_id for call, _ in calls))
+    beginnings = dict(zip(session_ids, _beginnings(session_ids), strict=True))
+    for call, called_with in calls:
+        told = Text(one_line(called_with), no_wrap=True, overflow="ellipsis")
+        if call.error:
+            told.append(f"  {one_line(shortened(call.error))}", style="red")
         table.add_row(
             Text(when(call.occurred_at)),
-            Text(one_line(shortened(beginning, _WIDEST_BEGINNING))),
+            Text(one_line(shortened(beginnings[call.session_id], _WIDEST_BEGINNING))),
             Text(one_line(shortened(call.tool_name)), style="bold yellow"),
             render_status(call.status),
             "" if call.duration_ms is None else f"{call.duration_ms:,}",
@@ -89,7 +92,7 @@ def show_entry(entry: Message | ToolCall, agent_type: str, who: str, what: str) 
     line.append(f"  {one_line(shortened(agent_type))}  ")
     line.append(one_line(shortened(who)), style="bold")
     line.append(f"  {one_line(what)}", style="not dim")
-    show([line], is_paged=False)
+    show([Group(line)], is_paged=False)  # a text alone is joined to others, and breaks then
 
 
 def show_hits(hits: Sequence[Hit]) -> None:
