@@ -11,6 +11,7 @@ from turso_hooks.cli.completing import complete_session
 from turso_hooks.cli.following import follow
 from turso_hooks.cli.options import database_option, json_lines_option, json_option, print_json, settings_for
 from turso_hooks.cli.outline import print_json_entry
+from turso_hooks.errors import DatabaseUnavailable
 from turso_hooks.query import Conversation, Message, Reader, SessionSummary, connect_sync
 
 
@@ -108,8 +109,15 @@ def _follow(reader: Reader, session_id: str, only: list[str] | None, print_it: C
                 if wanted and printed.get(entry.row_id) != entry:
                     print_it(entry)
                     printed[entry.row_id] = entry
-            is_running = reader.sql("SELECT 1 FROM sessions WHERE id = ? AND status = 'running'", [session_id])
-            if not more.entries and not is_running.rows:
+            if not more.entries and _is_over(reader, session_id):
                 return
     except KeyboardInterrupt:
         return
+
+
+def _is_over(reader: Reader, session_id: str) -> bool:
+    """Whether a session is known to have ended, or to be no more. Reads one row."""
+    try:
+        return not reader.sql("SELECT 1 FROM sessions WHERE id = ? AND status = 'running'", [session_id]).rows
+    except DatabaseUnavailable:  # the next look says so
+        return False
