@@ -213,6 +213,9 @@ def test_a_conversation_is_followed_until_its_session_ends(recorder: Recorder, l
 
 
 def test_following_for_people_shows_a_call_when_it_begins_and_when_it_is_over(recorder: Recorder, logged: str) -> None:
+    recorder.record(ToolCallStarted(session_id="parent", tool_call_id="before", tool_name="cat"))
+    recorder.record(MessageAdded(session_id="parent", role="user", content="Meanwhile"))
+    assert recorder.flush(30).is_complete
     command = [COMMAND, "show", "parent", "--follow", "--tools", "--db", logged]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -223,6 +226,10 @@ def test_following_for_people_shows_a_call_when_it_begins_and_when_it_is_over(re
         recorder.record(ToolCallFinished(session_id="parent", tool_call_id="d", output="files"))
         assert recorder.flush(30).is_complete
         while "✓ ls" not in process.stdout.readline():
+            pass
+        recorder.record(ToolCallFinished(session_id="parent", tool_call_id="before", output="text"))
+        assert recorder.flush(30).is_complete
+        while "✓ cat" not in process.stdout.readline():
             pass
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)

@@ -15,6 +15,10 @@ from turso_hooks.errors import DatabaseUnavailable
 from turso_hooks.query import Conversation, Message, Reader, SessionSummary, connect_sync
 
 
+_WATCHED = 100
+"""Of so many tool calls, the last when following begins, it is told that they are over."""
+
+
 @click.command("show")
 @click.argument("session_id", shell_complete=complete_session)
 @database_option
@@ -92,7 +96,7 @@ def _printer(*, is_whole: bool) -> Callable[[Any], None]:
 
 def _follow(reader: Reader, session_id: str, only: list[str] | None, print_it: Callable[[Any], None]) -> None:
     """Print what there is, and then what comes, of a session without its sub-agents, as long as it runs."""
-    tail = reader.tail(session_id, limit=1)  # first: what comes while the rest is read is not missed
+    tail = reader.tail(session_id, limit=_WATCHED)  # first: what comes while the rest is read is not missed
     conversation = reader.get_session(session_id, only=only)
     print_it(conversation.session)
     printed: dict[str, Any] = {}
