@@ -14,7 +14,6 @@ from turso_hooks.cli.outline import print_json_entry
 from turso_hooks.errors import DatabaseUnavailable
 from turso_hooks.query import Conversation, Message, Reader, SessionSummary, connect_sync
 
-
 _WATCHED = 100
 """Of so many tool calls, the last when following begins, it is told that they are over."""
 
