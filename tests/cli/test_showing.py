@@ -18,7 +18,7 @@ import pytest
 from hypothesis import strategies
 from markdown_it import MarkdownIt
 
-from turso_hooks.cli.markdown import markdown
+from turso_hooks.cli.reading.markdown import markdown
 from turso_hooks.events import (
     MessageAdded,
     ModelCallFinished,

@@ -8,7 +8,7 @@ import shlex
 import click
 
 from turso_hooks.cli.options import json_option, prepared, print_json, shown_url
-from turso_hooks.cli.showing import print_conversation
+from turso_hooks.cli.reading.showing import print_conversation
 from turso_hooks.cli.text import one_line
 from turso_hooks.errors import DatabaseError
 from turso_hooks.events import TextPart, ToolCallPart, Usage

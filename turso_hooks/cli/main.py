@@ -17,7 +17,7 @@ from turso_hooks.errors import SettingsError, TursoHooksError
 _DONE, _FAILED, _WRONG_USAGE = 0, 1, 2
 
 _COMMANDS = {
-    "completion": ("completing", "Print what makes a shell complete commands."),
+    "completion": ("reading.completing", "Print what makes a shell complete commands."),
     "demo": ("demo", "Run a small scripted agent and show what was kept of it."),
     "doctor": ("doctor", "Try the database step by step, and say what is wrong and what to do."),
     "drain": ("draining", "Ship what waits in the journal."),
@@ -26,14 +26,14 @@ _COMMANDS = {
     "install": ("claude_code", "Let other programs log through hooks of theirs."),
     "journal": ("journal", "Look into the journal, and see to dead letters."),
     "migrate": ("schema", "Bring a database's schema up to date."),
-    "reindex": ("searching", "Bring into the search index what is not there yet."),
-    "search": ("searching", "Find words in everything that was logged."),
-    "show": ("showing", "Show one conversation."),
-    "sessions": ("sessions", "List conversations, newest first."),
-    "sql": ("tailing", "Run a query in SQL."),
+    "reindex": ("reading.searching", "Bring into the search index what is not there yet."),
+    "search": ("reading.searching", "Find words in everything that was logged."),
+    "show": ("reading.showing", "Show one conversation."),
+    "sessions": ("reading.sessions", "List conversations, newest first."),
+    "sql": ("reading.tailing", "Run a query in SQL."),
     "status": ("status", "Show what waits, what was shipped, and what was not kept."),
-    "tail": ("tailing", "Show what was logged last, and what is being logged."),
-    "tools": ("tailing", "List tool calls."),
+    "tail": ("reading.tailing", "Show what was logged last, and what is being logged."),
+    "tools": ("reading.tailing", "List tool calls."),
     "verify": ("verify", "Add up whether every recorded event is accounted for."),
     "watch": ("watching", "Follow what other programs do with their agents."),
 }

@@ -10,10 +10,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from turso_hooks.cli.columns import COLUMNS
-from turso_hooks.cli.conversation import indented, render_status
-from turso_hooks.cli.outline import shortened
-from turso_hooks.cli.printing import show
+from turso_hooks.cli.reading.columns import COLUMNS
+from turso_hooks.cli.reading.conversation import indented, render_status
+from turso_hooks.cli.reading.outline import shortened
+from turso_hooks.cli.reading.printing import show
 from turso_hooks.cli.text import one_line, when
 from turso_hooks.query import Hit, Message, SessionSummary, ToolCall
 

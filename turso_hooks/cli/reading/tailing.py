@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from turso_hooks.cli.completing import complete_session
-from turso_hooks.cli.filtering import filter_options, given
-from turso_hooks.cli.following import follow
 from turso_hooks.cli.options import database_option, json_lines_option, json_option, print_json, print_json_line, settings_for
-from turso_hooks.cli.outline import print_json_entry
+from turso_hooks.cli.reading.completing import complete_session
+from turso_hooks.cli.reading.filtering import filter_options, given
+from turso_hooks.cli.reading.following import follow
+from turso_hooks.cli.reading.outline import print_json_entry
 from turso_hooks.cli.text import is_terminal, one_line
 from turso_hooks.query import Message, Tail, ToolCall, connect_sync
 
@@ -52,7 +52,7 @@ def _print(tail: Tail, *, as_json_lines: bool) -> None:
         for entry in tail.entries:
             print_json_entry(entry)
     elif is_terminal():
-        from turso_hooks.cli.tables import show_entry  # noqa: PLC0415  # rich costs 50 ms, and is wanted on terminals only
+        from turso_hooks.cli.reading.tables import show_entry  # noqa: PLC0415  # rich costs 50 ms, and is wanted on terminals only
 
         for entry in tail.entries:
             show_entry(entry, _agent_of(entry, tail), *_said(entry))
@@ -119,7 +119,7 @@ def tools_command(  # noqa: PLR0913, PLR0917  # its options
         for call in page:
             print_json_line(call)
     elif is_terminal():
-        from turso_hooks.cli.tables import show_tool_calls  # noqa: PLC0415  # rich costs 50 ms
+        from turso_hooks.cli.reading.tables import show_tool_calls  # noqa: PLC0415  # rich costs 50 ms
 
         show_tool_calls([(call, _beginning(call.input)) for call in page])
     else:
@@ -153,7 +153,7 @@ def sql_command(sql: str, arguments: tuple[str, ...], database_url: str | None, 
         return
     cells = [["" if value is None else one_line(_plain(value)) for value in row] for row in result.rows]
     if is_terminal():
-        from turso_hooks.cli.tables import show_table  # noqa: PLC0415  # rich costs 50 ms, and is wanted on terminals only
+        from turso_hooks.cli.reading.tables import show_table  # noqa: PLC0415  # rich costs 50 ms, and is wanted on terminals only
 
         show_table(result.columns, cells)
         return

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from turso_hooks.cli.outline import (
+from turso_hooks.cli.reading.outline import (
     MARKS,
     Entry,
     facts_of,

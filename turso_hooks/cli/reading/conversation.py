@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.text import Text
 
-from turso_hooks.cli.outline import (
+from turso_hooks.cli.reading.outline import (
     MARKS,
     Entry,
     facts_of,

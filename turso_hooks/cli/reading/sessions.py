@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from turso_hooks.cli.columns import COLUMNS, IN_A_PIPE, Columns, session_line
-from turso_hooks.cli.filtering import filter_options, given
 from turso_hooks.cli.options import database_option, json_lines_option, json_option, print_json, print_json_line, settings_for
+from turso_hooks.cli.reading.columns import COLUMNS, IN_A_PIPE, Columns, session_line
+from turso_hooks.cli.reading.filtering import filter_options, given
 from turso_hooks.cli.text import is_terminal
 from turso_hooks.query import Reader, SessionFilters, SessionSummary, connect_sync
 from turso_hooks.query.pages import MOST_ON_A_PAGE
@@ -56,7 +56,7 @@ def sessions_command(  # noqa: PLR0913, PLR0917  # its options
     elif not sessions:
         click.echo("no conversation has been logged yet; to make one: turso-hooks demo", err=True)
     elif is_terminal():
-        from turso_hooks.cli.tables import show_sessions  # noqa: PLC0415  # rich costs 50 ms and is wanted on terminals only
+        from turso_hooks.cli.reading.tables import show_sessions  # noqa: PLC0415  # rich costs 50 ms and is wanted on terminals only
 
         show_sessions(sessions, columns)
     else:

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from turso_hooks.cli.completing import complete_session
-from turso_hooks.cli.following import follow
 from turso_hooks.cli.options import database_option, json_lines_option, json_option, print_json, settings_for
-from turso_hooks.cli.outline import print_json_entry
+from turso_hooks.cli.reading.completing import complete_session
+from turso_hooks.cli.reading.following import follow
+from turso_hooks.cli.reading.outline import print_json_entry
 from turso_hooks.errors import DatabaseUnavailable
 from turso_hooks.query import Conversation, Message, Reader, SessionSummary, connect_sync
 
@@ -56,7 +56,7 @@ def show_command(  # noqa: PLR0913, PLR0917  # its options
         for each in _each_in(conversation):
             print_json_entry(each)
     elif as_markdown:
-        from turso_hooks.cli.markdown import markdown  # noqa: PLC0415  # its parser is wanted only here
+        from turso_hooks.cli.reading.markdown import markdown  # noqa: PLC0415  # its parser is wanted only here
 
         click.echo(markdown(conversation, is_whole=is_whole), nl=False)
     else:
@@ -65,8 +65,8 @@ def show_command(  # noqa: PLR0913, PLR0917  # its options
 
 def print_conversation(conversation: Conversation, *, is_whole: bool) -> None:
     """Print a conversation for people."""
-    from turso_hooks.cli.conversation import render_conversation  # noqa: PLC0415  # rich costs 50 ms and --json does without
-    from turso_hooks.cli.printing import show  # noqa: PLC0415
+    from turso_hooks.cli.reading.conversation import render_conversation  # noqa: PLC0415  # rich costs 50 ms and --json does without
+    from turso_hooks.cli.reading.printing import show  # noqa: PLC0415
 
     show(render_conversation(conversation, is_whole=is_whole))
 
@@ -80,9 +80,9 @@ def _each_in(conversation: Conversation) -> Iterator[Any]:
 
 
 def _printer(*, is_whole: bool) -> Callable[[Any], None]:
-    from turso_hooks.cli.conversation import render_entry, render_header  # noqa: PLC0415  # rich costs 50 ms
-    from turso_hooks.cli.outline import is_shown  # noqa: PLC0415
-    from turso_hooks.cli.printing import show  # noqa: PLC0415
+    from turso_hooks.cli.reading.conversation import render_entry, render_header  # noqa: PLC0415  # rich costs 50 ms
+    from turso_hooks.cli.reading.outline import is_shown  # noqa: PLC0415
+    from turso_hooks.cli.reading.printing import show  # noqa: PLC0415
 
     def print_it(each: Any) -> None:
         if isinstance(each, SessionSummary):

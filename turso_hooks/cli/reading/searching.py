@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from turso_hooks.cli.completing import complete_session
-from turso_hooks.cli.filtering import filter_options, given
 from turso_hooks.cli.options import (
     database_option,
     json_lines_option,
@@ -19,6 +17,8 @@ from turso_hooks.cli.options import (
     settings_for,
     shown_url,
 )
+from turso_hooks.cli.reading.completing import complete_session
+from turso_hooks.cli.reading.filtering import filter_options, given
 from turso_hooks.cli.text import is_terminal, one_line, plural, when
 from turso_hooks.errors import DatabaseUnavailable, DatabaseUnusable
 from turso_hooks.query import Found, Hit, connect_sync
@@ -76,7 +76,7 @@ def search_command(  # noqa: PLR0913, PLR0917  # its options
         for hit in found.hits:
             print_json_line(hit)
     elif is_terminal():
-        from turso_hooks.cli.tables import show_hits  # noqa: PLC0415  # rich costs 50 ms, and is wanted on terminals only
+        from turso_hooks.cli.reading.tables import show_hits  # noqa: PLC0415  # rich costs 50 ms, and is wanted on terminals only
 
         show_hits(found.hits)
     else:
