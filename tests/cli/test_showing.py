@@ -111,7 +111,7 @@ def test_a_conversation_as_markdown(run: Run, logged: str) -> None:
         "main · unknown · 2026-01-02 00:00:00 · interrupted  \nsession `parent`\n\n"
         "**user**\n\n> Please\n\n"
         '✓ `task`\n\n```\n{"n": 1}\n```\n\n```\nFound\n```\n\n'
-        "> ## child\n>\n> sub · unknown · 2026-01-02 00:00:03 · 2.0 s · completed\n> session `child`\n>\n"
+        "> ## child\n>\n> sub · unknown · 2026-01-02 00:00:03 · 2.0 s · completed  \n> session `child`\n>\n"
         "> **assistant**\n>\n> > Found\n>\n> ---\n>\n> 1 message\n\n"
         "✗ model call failed\n\n```\noverloaded\n```\n\n"
         "• `mood`\n\n```\ngood\n```\n\n"
@@ -136,13 +136,18 @@ HOSTILE = [
     "<!-- comment",
     "&lt;script&gt; \\<script> &#60;script>",
     "\x1b[31mred \u202e reversed\r\nline",
+    "x\u2028<script src=https://example.org/x.js",
+    "x\n\n\t<script>alert(1)</script>",
+    "```\n```\u00a0\n<script>alert(1)</script>\n```",
+    "![look][a] [click][b]",
+    "[a]: https://example.org/p.png\n[b]: javascript:alert(1)",
 ]
 
 
 PIECES = [
     *("<b>", "</b>", "<!--", "&lt;", "![a](b)", "[a](javascript:b)"),
     *("`", "``", "```", "~~~", "\\", "\n", "\n\n", "    ", " ", "x"),
-    *("> ", "- ", "#", "1. ", "---", "==="),
+    *("> ", "- ", "#", "1. ", "---", "===", "\t", "\u2028", "\u00a0", "[a]: javascript:b", "[a]", "![a]"),
 ]
 
 
@@ -157,13 +162,17 @@ def test_nor_is_any_mixture_of_such_things(text: str) -> None:
     check_harmless(f"x{text}x")  # without anything there are fewer blocks
 
 
-def check_harmless(text: str) -> None:
-    """Text everywhere in a conversation makes the same blocks as a word does, with nothing in them that does anything."""
+def test_nor_does_one_thing_that_was_said_make_something_of_another() -> None:
+    check_harmless("![look][a] [click][b]", "[a]: https://example.org/p.png\n[b]: javascript:alert(1)")
+
+
+def check_harmless(*texts: str) -> None:
+    """Texts everywhere in a conversation make the same blocks as words do, with nothing in them that does anything."""
     parser = MarkdownIt("commonmark")
     parser.validateLink = lambda url: True  # type: ignore[method-assign]  # others may not look
     blocks = []
-    for said in (text, "word"):
-        page = markdown(conversation(said), is_whole=True)
+    for said in (texts, ["word"] * len(texts)):
+        page = "\n".join(markdown(conversation(each), is_whole=True) for each in said)
         assert not {"\x1b", "\r", "\u202e"} & set(page)
         tokens = parser.parse(page)
         inner = [child for token in tokens for child in token.children or []]

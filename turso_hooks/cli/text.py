@@ -10,7 +10,7 @@ from typing import TextIO
 
 import click
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _COLOURLESS = {"dumb", "unknown"}
 _KIB, _KIB_BITS = 1024, 10
 _UNITS = ("KiB", "MiB", "GiB")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import CompletionItem
 
+from turso_hooks.cli.text import one_line
 from turso_hooks.errors import TursoHooksError
 
 _SHELLS = ("bash", "zsh", "fish")
@@ -32,7 +33,10 @@ def completion_command(ctx: click.Context, shell: str) -> None:
 
 
 def complete_session(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The sessions whose ids begin so, the newest first; none if the database cannot be asked."""
+    """The sessions whose ids begin so, the newest first; none if the database cannot be asked.
+
+    Without those that a shell could take for something else: what it is given is lines.
+    """
     from turso_hooks.cli.options import settings_for  # noqa: PLC0415  # what completes a command's name does without
     from turso_hooks.query import connect_sync  # noqa: PLC0415
 
@@ -42,4 +46,8 @@ def complete_session(ctx: click.Context, _: click.Parameter, incomplete: str) ->
             found = reader.sql(sql, [incomplete, f"{incomplete}\U0010ffff", _OFFERED]).rows
     except TursoHooksError:
         return []
-    return [CompletionItem(session_id, help=(title or "")[:_HELP_CHARS]) for session_id, title in found]
+    return [
+        CompletionItem(session_id, help=one_line(str(title or "")[:_HELP_CHARS]))
+        for session_id, title in found
+        if isinstance(session_id, str) and one_line(session_id) == session_id
+    ]

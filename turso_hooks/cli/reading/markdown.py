@@ -1,15 +1,15 @@
 """A conversation as Markdown (CommonMark), for an issue, a page, a notebook.
 
 What was said is Markdown most of the time and stays that, in a quotation, so that it cannot pass for what we write. HTML and
-pictures in it become text: whoever looks at the page should not have their browser do what somebody once wrote. What tools were
-given and have printed is code.
+pictures in it become text, and what defines links for others code: whoever looks at the page should not have their browser do
+what somebody once wrote. What tools were given and have printed is code.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -80,7 +80,7 @@ def _entry(entry: Entry, *, is_whole: bool) -> Iterator[Block]:
         yield [f"**{_plain(shortened(entry.role))}**"]
         for thought in reasoning_of(entry):
             yield _quoted(_fenced(thought))
-        yield _quoted(_harmless(said(entry, is_whole=is_whole)).splitlines())
+        yield _harmless(said(entry, is_whole=is_whole))
         for other in others_of(entry):
             yield _fenced(other)
     elif isinstance(entry, ToolCall):
@@ -97,19 +97,23 @@ def _entry(entry: Entry, *, is_whole: bool) -> Iterator[Block]:
         yield _fenced(tool_text(entry.error, is_whole=is_whole))
 
 
-def _harmless(text: str) -> str:
-    """Markdown in which nothing is HTML or a picture: as it is, if nothing was, else with as little escaped as is enough."""
+def _harmless(text: str) -> Block:
+    """What was said, quoted: as it is, if nothing in it does anything, else with as little escaped as is enough, or as code."""
+    spaced = text.expandtabs(4)  # what a tab stands for depends on what is left of it
     if len(text) <= _PARSED_CHARS:
         for escaped in (str, _escaped_outside_of_code, _escaped):
-            if not _is_active(tried := escaped(text)):
+            if not _is_active(tried := _quoted(escaped(spaced).split("\n"))):
                 return tried
-    return "\n".join(_fenced(text))
+    return _quoted(_fenced(text))
 
 
-def _is_active(text: str) -> bool:
+def _is_active(block: Block) -> bool:
     parser = MarkdownIt("commonmark")
     parser.validateLink = lambda url: True  # type: ignore[method-assign]  # noqa: ARG005  # that we do: others may not
-    return any(token.type in _ACTIVE or _leads_astray(token) for token in _flat(parser.parse(text)))
+    known: dict[str, Any] = {}
+    tokens = _flat(parser.parse("\n".join(block), known))
+    is_active = any(token.type in _ACTIVE or _leads_astray(token) for token in tokens)
+    return is_active or bool(known.get("references"))  # a definition means what others say, too
 
 
 def _leads_astray(token: Token) -> bool:
@@ -119,7 +123,7 @@ def _leads_astray(token: Token) -> bool:
 
 def _escaped_outside_of_code(text: str) -> str:
     lines, fence = [], ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         mark = _FENCE.match(line.lstrip())
         if mark and not fence:
             fence = mark[0]
@@ -164,7 +168,7 @@ def _code(text: str) -> str:
 def _fenced(text: str) -> Block:
     """Text, with control characters made visible already, as a block of code."""
     fence = "`" * max(3, _longest_run(text, "`") + 1)
-    return [fence, *text.splitlines(), fence]
+    return [fence, *text.split("\n"), fence]
 
 
 def _longest_run(text: str, letter: str) -> int:
@@ -172,4 +176,4 @@ def _longest_run(text: str, letter: str) -> int:
 
 
 def _quoted(block: Block) -> Block:
-    return [f"> {line}".rstrip() for line in block]
+    return [f"> {line}" if line else ">" for line in block]
