@@ -208,6 +208,21 @@ class EmbeddedDatabase:
 
 
 def _execute(connection: sqlite3.Connection, sql: str, arguments: Sequence[Any] | dict[str, Any]) -> Rows:
+    try:
+        return _fetch(connection, sql, arguments)
+    except sqlite3.OperationalError as error:
+        if "decode to UTF-8" not in str(error) or not sql.lstrip()[:6].upper() == "SELECT":
+            raise
+    connection.text_factory = _decoded  # from here on: it takes longer
+    return _fetch(connection, sql, arguments)
+
+
+def _decoded(text: bytes) -> str:
+    """Text that is none, which other programs may have written, or was made of bytes."""
+    return text.decode("utf-8", errors="replace")
+
+
+def _fetch(connection: sqlite3.Connection, sql: str, arguments: Sequence[Any] | dict[str, Any]) -> Rows:
     cursor = connection.execute(sql, arguments)
     try:
         columns = tuple(entry[0] for entry in cursor.description or ())

@@ -13,7 +13,11 @@ from turso_hooks.errors import ResponseTooLarge
 from turso_hooks.query.filters import Condition
 from turso_hooks.store import check_version, schema_version
 
-Key = tuple[int, Any]
+Key = tuple["int | None", Any]
+"""A place in an order: a number, mostly a time, and an id."""
+
+TIMELESS: Key = (None, None)
+"""The place before all rows of which no time is known."""
 """A place in an order."""
 
 MOST_LOOKED_AT = 10_000
@@ -61,6 +65,16 @@ class Asker:
             return (row, True) if row is not None else self.some(operation, ask, max(1, limit // 4))
         return found, len(found.rows) == limit
 
+    def all(self, operation: str, sql: str, arguments: Sequence[Any]) -> list[Row]:
+        """All rows of a question that has an order, or whose rows are few: as many at once as the server gives."""
+        rows: list[Row] = []
+        while True:
+            ask = partial(_part_of, sql, arguments, len(rows))
+            found, has_more = self.some(operation, ask, MOST_LOOKED_AT)
+            rows += found.rows
+            if not has_more:
+                return rows
+
     def _in_pieces(self, operation: str, sql: str, arguments: Sequence[Any]) -> Rows | None:
         """The one row of a query, if there is one still, its long texts piece by piece."""
         shape = self.result(operation, f"SELECT * FROM ({sql}) LIMIT 0", arguments)
@@ -94,10 +108,14 @@ class Asker:
 
         Where nothing is to be checked, as many rows are looked at as are wanted, else at most `MOST_LOOKED_AT`.
         """
-        if not what.checked.parts:
-            found, has_more = self.some(operation, lambda most: what.rows(most, before), limit)
-            return found.rows, what.key_of(found) if has_more else None
         rows: list[Row] = []
+        if not what.checked.parts:
+            for start in (before, TIMELESS) if what.continues_without_time(before) else (before,):
+                found, has_more = self.some(operation, partial(what.rows, before=start), limit - len(rows))
+                rows += found.rows
+                if has_more:
+                    return rows, what.key_of(found)
+            return rows, None
         looked_at, at_once = 0, max(_FIRST_LOOK, limit)
         while looked_at < MOST_LOOKED_AT and len(rows) < limit:
             at_once = min(at_once, MOST_LOOKED_AT - looked_at)
@@ -108,10 +126,17 @@ class Asker:
             rows += found.rows
             if is_cut:
                 return rows, what.key_of(found)
+            if down_to is None and what.continues_without_time(before):
+                before = TIMELESS
+                continue
             if down_to is None:
                 return rows, None
             before, looked_at, at_once = down_to, looked_at + at_once, 4 * at_once
         return rows, before
+
+
+def _part_of(sql: str, arguments: Sequence[Any], before: int, limit: int) -> Asked:
+    return f"{sql} LIMIT {limit} OFFSET {before}", arguments
 
 
 def named(found: Rows, n: int) -> dict[str, Any]:
@@ -137,6 +162,10 @@ class Newest:
         last = named(found, -1)
         return last[self.order[0]], last[self.order[1]]
 
+    def continues_without_time(self, before: Key | None) -> bool:
+        """Whether rows without a known time, which come last, are not among those before a key: to SQL they are not less."""
+        return before is not None and before[0] is not None and self.order[0] != "rowid"
+
     def rows(self, limit: int, before: Key | None, down_to: Key | None = None) -> tuple[str, list[Any]]:
         """SQL and arguments for rows before one key and down to another."""
         where = self._between(before, down_to)
@@ -156,7 +185,15 @@ class Newest:
         where = Condition([*self.found_by.parts], [*self.found_by.arguments])
         first, second = self.order
         for key, compared in ((before, "<"), (down_to, ">")):
-            if key is not None:  # said twice over, as not every engine finds a place in an index by OR
+            if key is None:
+                continue
+            if key[0] is None and compared == ">":
+                where.add(f"({first} IS NOT NULL OR {second} >= ?)", key[1])
+            elif key[0] is None:
+                where.add(f"{first} IS NULL")
+                if key[1] is not None:
+                    where.add(f"{second} < ?", key[1])
+            else:  # said twice over, as not every engine finds a place in an index by OR
                 last = "<" if compared == "<" else ">="
                 where.add(f"{first} {compared}= ?", key[0])
                 where.add(f"({first} {compared} ? OR {second} {last} ?)", *key)

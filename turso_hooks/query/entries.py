@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 from turso_hooks.errors import QueryError
 from turso_hooks.query.asking import MOST_LOOKED_AT, Asker, Newest, named
 from turso_hooks.query.filters import Condition
-from turso_hooks.query.pages import MOST_ON_A_PAGE, Page, checked_limit, cursor_of, iter_pages, json_cursor, key_with_id_of
+from turso_hooks.query.pages import (
+    MOST_ON_A_PAGE,
+    Page,
+    checked_limit,
+    cursor_of,
+    iter_pages,
+    json_cursor,
+    key_with_id_of,
+    wrong_cursor,
+)
 from turso_hooks.query.results import Conversation, Message, SessionSummary, Tail, ToolCall, moment_of_entry
 from turso_hooks.query.rows import (
     MESSAGE_COLUMNS,
@@ -27,7 +36,10 @@ from turso_hooks.query.rows import (
 )
 from turso_hooks.query.sessions import MOST_DEEP, children_of
 
-_NO_POSITION = -(2**63)
+_LEAST = -(2**63)
+"""Stands for a time or a position that is unknown, which come first."""
+
+_POSITION = f"CASE WHEN typeof(position) IN ('integer', 'real') THEN position ELSE {_LEAST} END"
 _MOST_RUNNING = 100
 """Calls of which a tail will tell that they are over."""
 
@@ -43,21 +55,22 @@ class Kind(NamedTuple):
     @property
     def order(self) -> str:
         """SQL: reading order."""
-        return f"occurred_ms, {self.time_column}, position, id"
+        return f"occurred_ms, {self.time_column}, {_POSITION}, id"
 
     def key_of(self, row: Mapping[str, Any]) -> list[Any]:
         """The place of a row in it."""
-        position = row["position"] if isinstance(row["position"], int) else _NO_POSITION
-        return [row["occurred_ms"] or 0, row[self.time_column], position, row["id"]]
+        position = row["position"] if isinstance(row["position"], (int, float)) else _LEAST
+        occurred_ms = _LEAST if row["occurred_ms"] is None else row["occurred_ms"]
+        return [occurred_ms, row[self.time_column], position, row["id"]]
 
     def add_after(self, where: Condition, key: Sequence[Any]) -> None:
         """Only what comes after a key."""
-        columns = ("coalesce(occurred_ms, 0)", self.time_column, f"coalesce(position, {_NO_POSITION})", "id")
+        columns = (f"coalesce(occurred_ms, {_LEAST})", self.time_column, _POSITION, "id")
         sql, arguments = f"{columns[-1]} > ?", [key[-1]]
         for column, value in reversed(list(zip(columns[:-1], key[:-1], strict=True))):
             sql, arguments = f"({column} > ? OR ({column} = ? AND {sql}))", [value, value, *arguments]
         where.add(sql, *arguments)
-        if key[0] > 0:
+        if key[0] > _LEAST:
             where.add("occurred_ms >= ?", key[0])  # what an index can find
 
 
@@ -121,13 +134,18 @@ def newest_tool_calls(
 
 def tail(asker: Asker, of_session: Condition, session_id: str | None, *, limit: int, cursor: str | None) -> Tail:
     """What was logged last; after `cursor`, what was logged since, and calls that were running then and are over."""
-    place = _Place(*json_cursor(cursor, 3)) if cursor is not None else None
+    place = _place_of(cursor) if cursor is not None else None
+    last = _last_arrivals(asker)  # first: what comes while the rest is read is for the next look
     entries: list[Message | ToolCall] = []
     arrived: dict[str, int] = {}
     for kind, after in ((MESSAGES, place and place.message), (TOOL_CALLS, place and place.tool_call)):
-        ask = partial(_arrived, kind, of_session, session_id, after=after)
-        found, _ = asker.some("read what came last", ask, checked_limit(limit))
-        arrived[kind.table] = max((row[-1] for row in found.rows), default=after or _last_arrival(asker, kind))
+        until = arrived[kind.table] = last[kind.table] if after is None else min(last[kind.table], after + MOST_LOOKED_AT)
+        if after is not None and until <= after:
+            continue
+        ask = partial(_arrived, kind, of_session, session_id, after=after, until=until)
+        found, is_cut = asker.some("read what came last", ask, checked_limit(limit))
+        if is_cut and after is not None:
+            arrived[kind.table] = found.rows[-1][-1]
         entries += map(kind.to_result, found.rows)
     running = place.running if place is not None else []
     if running:
@@ -155,13 +173,22 @@ class _Place(NamedTuple):
     running: list[str]
 
 
-def _arrived(
-    kind: Kind, of_session: Condition, session_id: str | None, limit: int, *, after: int | None
+def _place_of(cursor: str) -> _Place:
+    message, tool_call, running = json_cursor(cursor, 3)
+    if not isinstance(tool_call, int) or not isinstance(running, list) or not all(isinstance(each, str) for each in running):
+        raise wrong_cursor(cursor)
+    return _Place(message, tool_call, running)
+
+
+def _arrived(  # noqa: PLR0913  # by name
+    kind: Kind, of_session: Condition, session_id: str | None, limit: int, *, after: int | None, until: int
 ) -> tuple[str, list[Any]]:
-    """SQL and arguments for what was logged after a row, or last."""
-    where = Condition()
-    if session_id is not None:
+    """SQL and arguments for what was logged after a row and until another, or last."""
+    where = Condition(["rowid <= ?"], [until])
+    if session_id is not None and after is None:
         where.add("session_id = ?", session_id)
+    elif session_id is not None:
+        where.add("+session_id = ?", session_id)  # the rows are found by their rowids
     if of_session.parts:
         where.add(_session_is(kind.table, of_session), *of_session.arguments)
     columns = f"SELECT {kind.columns}, rowid FROM {kind.table}"
@@ -178,11 +205,14 @@ def _session_is(table: str, of_session: Condition) -> str:
     return f"EXISTS (SELECT 1 FROM sessions WHERE sessions.id = {table}.session_id AND {of_session.sql})"
 
 
-def _last_arrival(asker: Asker, kind: Kind) -> int:
-    return asker.rows("look for the last row", f"SELECT max(rowid) AS last FROM {kind.table}")[0]["last"] or 0
+def _last_arrivals(asker: Asker) -> dict[str, int]:
+    """The rowid of each table's last row."""
+    tables = (MESSAGES.table, TOOL_CALLS.table)
+    sql = "SELECT " + ", ".join(f"(SELECT coalesce(max(rowid), 0) FROM {table})" for table in tables)
+    return dict(zip(tables, asker.result("look for the last rows", sql).rows[0], strict=True))
 
 
 def _sessions(asker: Asker, session_ids: Iterable[str]) -> dict[str, SessionSummary]:
     sql = f"SELECT {SESSION_COLUMNS} FROM sessions WHERE id IN (SELECT value FROM json_each(?))"
-    found = asker.result("read sessions", sql, (json.dumps(list(session_ids)),))
-    return {session.session_id: session for session in summaries_of(found.rows, asker.now())}
+    found = asker.all("read sessions", sql, (json.dumps(list(session_ids)),))
+    return {session.session_id: session for session in summaries_of(found, asker.now())}

@@ -71,20 +71,21 @@ def json_cursor(cursor: str, parts: int) -> list[Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or len(found) != parts or not isinstance(found[0], int):
-        raise _wrong(cursor)
+        raise wrong_cursor(cursor)
     return found
 
 
-def key_with_id_of(cursor: str) -> tuple[int, str]:
+def key_with_id_of(cursor: str) -> tuple[int | None, str | None]:
     """The number and the id of a cursor. Raises `QueryError` if it is none."""
     number, separator, row_id = cursor.partition("~")
     try:
         if separator:
-            return int(number), row_id
+            return int(number) if number else None, row_id or None
     except ValueError:
         pass
-    raise _wrong(cursor)
+    raise wrong_cursor(cursor)
 
 
-def _wrong(cursor: str) -> QueryError:
+def wrong_cursor(cursor: str) -> QueryError:
+    """The error for a cursor that is none, or another question's."""
     return QueryError(f"{cursor!r:.80} is no cursor of this question: give the next_cursor of a page of it")

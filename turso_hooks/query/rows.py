@@ -43,11 +43,11 @@ def summaries_of(rows: Iterable[Row], now: datetime) -> Iterator[SessionSummary]
          parent_tool_call_id, started_at, ended_at, metadata, seen_ms, _, message_count, tool_call_count) = row
         # fmt: on
         yield SessionSummary(
-            session_id=session_id,
+            session_id=session_id if type(session_id) is str else text_of(session_id),
             agent_type=agent_type,
             model=model,
             provider=provider,
-            status="interrupted" if status == "running" and (seen_ms or 0) < silent_ms else status,
+            status="interrupted" if status == "running" and (seen_ms or 0) < silent_ms else text_of(status),
             error_message=error_message,
             title=title,
             project=project,
@@ -71,10 +71,10 @@ def message_of(row: Row) -> Message:
      metadata, *_) = row
     # fmt: on
     return Message(
-        row_id=row_id,
-        session_id=session_id,
+        row_id=row_id if type(row_id) is str else text_of(row_id),
+        session_id=session_id if type(session_id) is str else text_of(session_id),
         occurred_at=_time(created_at),
-        position=position,
+        position=_number(position),
         metadata=json_of(metadata),
         role=role,
         content=content,
@@ -82,7 +82,7 @@ def message_of(row: Row) -> Message:
         tool_call_id=tool_call_id,
         tool_name=tool_name,
         model=model,
-        token_count=token_count,
+        token_count=_number(token_count),
     )
 
 
@@ -93,19 +93,19 @@ def tool_call_of(row: Row) -> ToolCall:
      position, metadata, *_) = row
     # fmt: on
     return ToolCall(
-        row_id=row_id,
-        session_id=session_id,
+        row_id=row_id if type(row_id) is str else text_of(row_id),
+        session_id=session_id if type(session_id) is str else text_of(session_id),
         occurred_at=_time(started_at),
-        position=position,
+        position=_number(position),
         metadata=json_of(metadata),
         tool_call_id=tool_call_id,
         tool_name=tool_name,
-        status=status,
+        status=text_of(status),
         input=json_of(called_with),
         output=json_of(output),
-        error=error,
+        error=None if error is None else text_of(error),
         ended_at=_time(ended_at),
-        duration_ms=duration_ms,
+        duration_ms=_number(duration_ms),
     )
 
 
@@ -117,24 +117,24 @@ def model_call_of(row: Row) -> ModelCall:
      metadata) = row
     # fmt: on
     return ModelCall(
-        row_id=row_id,
-        session_id=session_id,
+        row_id=row_id if type(row_id) is str else text_of(row_id),
+        session_id=session_id if type(session_id) is str else text_of(session_id),
         occurred_at=_time(started_at),
-        position=position,
+        position=_number(position),
         metadata=json_of(metadata),
         model=model,
         provider=provider,
-        status=status,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cache_read_tokens=cache_read_tokens,
-        cache_write_tokens=cache_write_tokens,
-        reasoning_tokens=reasoning_tokens,
-        duration_ms=duration_ms,
-        time_to_first_token_ms=time_to_first_token_ms,
+        status=text_of(status),
+        input_tokens=_number(input_tokens),
+        output_tokens=_number(output_tokens),
+        cache_read_tokens=_number(cache_read_tokens),
+        cache_write_tokens=_number(cache_write_tokens),
+        reasoning_tokens=_number(reasoning_tokens),
+        duration_ms=_number(duration_ms),
+        time_to_first_token_ms=_number(time_to_first_token_ms),
         finish_reason=finish_reason,
-        cost_usd=cost_usd,
-        error=error,
+        cost_usd=_number(cost_usd),
+        error=None if error is None else text_of(error),
     )
 
 
@@ -142,20 +142,32 @@ def note_of(row: Row) -> Note:
     """A note, of a row of `NOTE_COLUMNS`."""
     row_id, session_id, name, payload, occurred_at, _, position, metadata = row
     return Note(
-        row_id=row_id,
-        session_id=session_id,
+        row_id=row_id if type(row_id) is str else text_of(row_id),
+        session_id=session_id if type(session_id) is str else text_of(session_id),
         occurred_at=_time(occurred_at),
-        position=position,
+        position=_number(position),
         metadata=json_of(metadata),
         name=name,
         payload=json_of(payload),
     )
 
 
+def text_of(value: Any) -> str:
+    """Text; what another program has written as something else, as text."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _number(value: Any) -> Any:
+    """A number; None if another program has written what is none."""
+    return value if isinstance(value, (int, float)) else None
+
+
 def json_of(text: Any) -> Any:
     """What a JSON column holds; text that is no JSON, which another program may have written, as it is."""
     if not isinstance(text, str):
-        return text
+        return text_of(text) if isinstance(text, bytes) else text
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

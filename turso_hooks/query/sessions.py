@@ -28,8 +28,8 @@ _IS_NOT_MEANT_BY_ITS_PARENT = """NOT EXISTS (SELECT 1 FROM sessions AS parent WH
 _TOTALS = {
     "messages": "SELECT session_id, count(*) AS messages FROM messages",
     "tool_executions": "SELECT session_id, count(*) AS tool_calls, sum(status = 'error') AS tool_errors FROM tool_executions",
-    "model_calls": """SELECT session_id, count(*) AS model_calls, coalesce(sum(input_tokens), 0) AS input_tokens,
-        coalesce(sum(output_tokens), 0) AS output_tokens, coalesce(sum(cost_usd), 0.0) AS cost_usd FROM model_calls""",
+    "model_calls": """SELECT session_id, count(*) AS model_calls, CAST(total(input_tokens) AS INTEGER) AS input_tokens,
+        CAST(total(output_tokens) AS INTEGER) AS output_tokens, total(cost_usd) AS cost_usd FROM model_calls""",
 }
 
 
@@ -86,8 +86,8 @@ def children_of(asker: Asker, session_ids: Iterable[str]) -> list[SessionSummary
     sql = f"""SELECT {SESSION_COLUMNS} FROM sessions
         WHERE parent_session_id IN (SELECT value FROM json_each(?)) AND parent_session_id IS NOT NULL
         ORDER BY occurred_ms, id"""
-    found = asker.result("read sub-agents", sql, (json.dumps(list(session_ids)),))
-    return list(summaries_of(found.rows, asker.now()))
+    found = asker.all("read sub-agents", sql, (json.dumps(list(session_ids)),))
+    return list(summaries_of(found, asker.now()))
 
 
 def session_tree(asker: Asker, root: SessionSummary) -> SessionTree:

@@ -58,7 +58,7 @@ def _triggers(searched: SearchedTable) -> tuple[str, ...]:
             WHERE {searched.condition.format(row=table).replace(f"{table}.", "")}""".replace("WHERE true", ""),
         f"""CREATE TRIGGER IF NOT EXISTS {table}_search_updated
             AFTER UPDATE OF {", ".join(searched.reads)}, occurred_ms ON {table} WHEN OLD.search_key IS NOT NULL AND {is_other}
-            BEGIN {removed}; UPDATE {table} SET search_key = NULL WHERE id = NEW.id; END""",
+            BEGIN {removed}; UPDATE {table} SET search_key = NULL WHERE rowid = NEW.rowid; END""",
         f"""CREATE TRIGGER IF NOT EXISTS {table}_search_deleted AFTER DELETE ON {table} WHEN OLD.search_key IS NOT NULL
             BEGIN {removed}; END""",
     )

@@ -21,7 +21,7 @@ from turso_hooks.cli.reading.outline import (
     sums_of,
     tool_text,
 )
-from turso_hooks.cli.text import visible
+from turso_hooks.cli.text import is_terminal, visible
 from turso_hooks.query import Conversation, Message, Note, SessionSummary, ToolCall
 
 _INDENT = (0, 0, 0, 2)
@@ -109,11 +109,8 @@ def _tool_call(call: ToolCall, *, is_whole: bool) -> RenderableType:
 
 
 def _sub_agent(child: Conversation, *, is_whole: bool) -> RenderableType:
-    panel = Panel(
-        Group(*render_conversation(child, is_whole=is_whole)),
-        title=Text(f"sub-agent {visible(shortened(child.session.agent_type))}"),
-        title_align="left",
-        border_style="dim",
-        expand=False,
-    )
-    return indented(panel, Text())
+    title = Text(f"sub-agent {visible(shortened(child.session.agent_type))}")
+    body = render_conversation(child, is_whole=is_whole)
+    if not is_terminal():  # a box is as wide as its widest line, in each of its lines
+        return indented(title, indented(*body), Text())
+    return indented(Panel(Group(*body), title=title, title_align="left", border_style="dim", expand=False), Text())

@@ -110,7 +110,7 @@ def others_of(message: Message) -> Iterator[str]:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "file":
             yield f"[{visible(shortened(str(part.get('name') or part.get('url') or 'file')))}]"
-        elif kind not in {"text", "reasoning", "tool_call"} and not isinstance(part, str):
+        elif not isinstance(part, str) and (not isinstance(kind, str) or kind not in {"text", "reasoning", "tool_call"}):
             yield tool_text(part, is_whole=False)
 
 
@@ -127,7 +127,7 @@ def tool_text(value: Any, *, is_whole: bool) -> str:
     """A tool's input or output as text, cut to what is comfortable to read."""
     if value is None:
         return ""
-    text = (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).strip()
+    text = (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)).strip()
     return _cut(text, None if is_whole else _SHOWN_CHARS, None if is_whole else _SHOWN_LINES)
 
 

@@ -47,7 +47,7 @@ def show_command(  # noqa: PLR0913, PLR0917  # its options
     only = [name for name, is_wanted in (("messages", with_messages), ("tool_calls", with_tools)) if is_wanted] or None
     with connect_sync(settings_for(database_url).database_url) as reader:
         if follows:
-            _follow(reader, session_id, only, print_json_entry if as_json_lines else _printer(is_whole=is_whole))
+            _follow(reader, session_id, only, print_json_entry if as_json_lines else _printer(only, is_whole=is_whole))
             return
         conversation = reader.get_session(session_id, only=only)
     if as_json:
@@ -79,14 +79,18 @@ def _each_in(conversation: Conversation) -> Iterator[Any]:
         yield from _each_in(child)
 
 
-def _printer(*, is_whole: bool) -> Callable[[Any], None]:
+def _printer(only: list[str] | None, *, is_whole: bool) -> Callable[[Any], None]:
     from turso_hooks.cli.reading.conversation import render_entry, render_header  # noqa: PLC0415  # rich costs 50 ms
     from turso_hooks.cli.reading.outline import is_shown  # noqa: PLC0415
     from turso_hooks.cli.reading.printing import show  # noqa: PLC0415
 
+    with_calls = only is None or "tool_calls" in only
+
     def print_it(each: Any) -> None:
         if isinstance(each, SessionSummary):
             show([render_header(each), ""], is_paged=False)
+        elif with_calls and isinstance(each, Message) and each.role == "tool" and each.tool_call_id:
+            pass  # the call says it
         elif is_shown(each) and (piece := render_entry(each, is_whole=is_whole)):
             show([piece], is_paged=False)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import click
@@ -76,7 +78,7 @@ def _said(entry: Message | ToolCall) -> tuple[str, str]:
 
 
 def _beginning(value: Any) -> str:
-    return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:_SHOWN_CHARS]
+    return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))[:_SHOWN_CHARS]
 
 
 @click.command("tools")
@@ -145,7 +147,8 @@ def sql_command(sql: str, arguments: tuple[str, ...], database_url: str | None, 
     with connect_sync(settings_for(database_url).database_url) as reader:
         result = reader.sql(sql, arguments)
     if as_json or as_json_lines:
-        rows = [dict(zip(result.columns, map(_plain, row), strict=True)) for row in result.rows]
+        names = _different(result.columns)
+        rows = [dict(zip(names, map(_plain, row), strict=True)) for row in result.rows]
         for row in rows if as_json_lines else ():
             print_json_line(row)
         if as_json:
@@ -159,6 +162,15 @@ def sql_command(sql: str, arguments: tuple[str, ...], database_url: str | None, 
         return
     for line in ([one_line(name) for name in result.columns], *cells):
         click.echo("\t".join(line))
+
+
+def _different(columns: Sequence[str]) -> list[str]:
+    """Names of columns, those that were there before with a number: an object has each once."""
+    names: list[str] = []
+    for column in columns:
+        others = (f"{column}_{n}" for n in count(2))
+        names.append(column if column not in names else next(name for name in others if name not in names))
+    return names
 
 
 def _plain(value: Any) -> Any:

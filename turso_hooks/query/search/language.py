@@ -132,7 +132,7 @@ class _Parser:
             word = self._word()
             if word == "AND":
                 self._at += 1
-            elif word == "NOT":
+            elif word == "NOT" or (word == "-" and self._parenthesis(1) == "("):
                 self._at += 1
                 is_not = True
             else:
@@ -165,11 +165,14 @@ class _Parser:
     def _word(self) -> str | None:
         return self._tokens[self._at][3] if self._at < len(self._tokens) else None
 
-    def _parenthesis(self) -> str | None:
-        return self._tokens[self._at][2] if self._at < len(self._tokens) else None
+    def _parenthesis(self, ahead: int = 0) -> str | None:
+        at = self._at + ahead
+        return self._tokens[at][2] if at < len(self._tokens) else None
 
 
 def _all(terms: Sequence[Term], without: Sequence[Term] = ()) -> Term | None:
+    without = [*without, *(each for term in terms if isinstance(term, All) and not term.terms for each in term.without)]
+    terms = [term for term in terms if not isinstance(term, All) or term.terms]
     if len(terms) == 1 and not without:
         return terms[0]
     return All(tuple(terms), tuple(without)) if terms or without else None

@@ -13,7 +13,7 @@ from typing import Any
 from turso_hooks.errors import QueryError, ResponseTooLarge
 from turso_hooks.query.asking import Asker
 from turso_hooks.query.filters import Condition, meant_by, milliseconds
-from turso_hooks.query.pages import checked_limit, json_cursor
+from turso_hooks.query.pages import checked_limit, json_cursor, wrong_cursor
 from turso_hooks.query.results import Found, Hit
 from turso_hooks.query.rows import moment_of
 from turso_hooks.query.search.language import All, Phrase, Term, parse, phrases_of, to_fts5
@@ -65,6 +65,10 @@ class _Match:
     def kind(self) -> str:
         return KINDS[self.key & KIND]
 
+    @property
+    def name(self) -> str:
+        return f"{self.kind}:{self.row['id']}"
+
     @cached_property
     def searched(self) -> Searched:
         """Its text, taken apart once it is asked for: of many matches only those on the page are."""
@@ -81,6 +85,8 @@ class _Question:
     kinds: frozenset[str]
     from_key: int | None
     before_key: int | None
+    shown: set[str] = field(default_factory=set)
+    """What was shown before and is not to be shown again, by kind and id."""
 
 
 @dataclass
@@ -115,11 +121,12 @@ class Searcher:
         if order not in ORDERS:
             raise QueryError(f"there is no order {order!r:.40}: it is one of {', '.join(ORDERS)}")
         checked_limit(limit)
-        place = int(json_cursor(cursor, 1)[0]) if cursor is not None else None
+        place, shown = _place_of(cursor) if cursor is not None else (None, [])
         term = parse(text)
         if term is None:
             return Found(hits=(), next_cursor=None, looked_at=0, is_whole=True, looked_back_to=None, has_index=True)
         question = self._question(term, filters, kind, session_id)
+        question.shown.update(shown)
         if order == "relevance":
             look = self._look(question, MOST_SCORED, None, _SCORED_CHARS)
             return self._most_relevant(look, term, limit, place or 0)
@@ -127,7 +134,9 @@ class Searcher:
         hits = tuple(_hit(match, term) for match in look.matches)
         is_full = len(look.matches) == limit
         following = look.matches[-1].key if is_full else None if look.is_whole else look.last_key
-        return self._found(look, hits, following)
+        in_second = [match for match in look.matches if _are_of_one_second(match.key, following)]
+        waited = [match.name for match in in_second if match.row["search_key"] is None]
+        return self._found(look, hits, following, waited + (shown if _are_of_one_second(place, following) else []))
 
     def sessions_with(self, text: str) -> list[str]:
         """The ids of the sessions in which a text is found."""
@@ -151,7 +160,7 @@ class Searcher:
             if moment is not None:
                 where.add(f"found.occurred_ms {compared} ?", milliseconds(moment))
             limits.append(None if moment is None else smallest_key(milliseconds(moment) + 1000 * (name == "until")))
-        return _Question(term, where, frozenset(KINDS if kind is None else [kind]), *limits)
+        return _Question(term, where, frozenset(KINDS if kind is None else [kind]), limits[0], limits[1])
 
     def _look(self, question: _Question, limit: int, before: int | None, most_chars: int) -> _Look:
         """The newest matches before a key."""
@@ -166,7 +175,7 @@ class Searcher:
             look.matches = [match for match in look.matches if before is None or match.key < before]
             self._look_up(look, question, words, limit, before, most_chars)
         # Somebody may have indexed meanwhile what was found waiting: it is found once more then, and is one.
-        found = {(match.kind, match.row["id"]): match for match in look.matches if before is None or match.key < before}
+        found = {match.name: match for match in look.matches if before is None or match.key < before}
         look.matches = sorted(found.values(), key=lambda match: -match.key)[:limit]
         return look
 
@@ -184,6 +193,7 @@ class Searcher:
             found += len(matches)
             look.looked_at += len(keys)
             if len(keys) < at_once:
+                look.last_key = None
                 return
             upper = look.last_key = keys[-1]
             if look.looked_at >= MOST_MATCHES and found < limit:
@@ -205,7 +215,9 @@ class Searcher:
                 continue
             of_table = [key for key in keys if key & KIND == table.kind]
             for row in self._rows_with(of_table, table, question, most_chars) if of_table else ():
-                yield _Match(row["search_key"], row)
+                match = _Match(row["search_key"], row)
+                if match.name not in question.shown:
+                    yield match
 
     def _rows_with(
         self, keys: Sequence[int], table: SearchedTable, question: _Question, most_chars: int
@@ -247,7 +259,7 @@ class Searcher:
                 before = ends[-1][0]
                 scanned += len(ends)
                 look.looked_at += len(ends)
-                look.matches += _matching(rows, question.term, table)
+                look.matches += [each for each in _matching(rows, question.term, table) if each.name not in question.shown]
                 if len(ends) < tried:
                     break
             else:
@@ -276,16 +288,28 @@ class Searcher:
         look.last_key = matches[-1].key if matches else None
         return self._found(look, hits, following)
 
-    def _found(self, look: _Look, hits: tuple[Hit, ...], following: int | None) -> Found:
+    def _found(self, look: _Look, hits: tuple[Hit, ...], following: int | None, shown: Sequence[str] = ()) -> Found:
         last = look.last_key
         return Found(
             hits=hits,
-            next_cursor=None if following is None else json.dumps([following]),
+            next_cursor=None if following is None else json.dumps([following, shown]),
             looked_at=look.looked_at,
             is_whole=look.is_whole,
             looked_back_to=moment_of(milliseconds_of_key(last)) if not look.is_whole and last is not None else None,
             has_index=self._has_index,
         )
+
+
+def _place_of(cursor: str) -> tuple[int, list[str]]:
+    """The key of a cursor, and what was shown of its second and waited then: its key is another one when it is in the index."""
+    key, shown = json_cursor(cursor, 2)
+    if not isinstance(shown, list) or not all(isinstance(name, str) for name in shown):
+        raise wrong_cursor(cursor)
+    return key, shown
+
+
+def _are_of_one_second(key: int | None, other: int | None) -> bool:
+    return key is not None and other is not None and milliseconds_of_key(key) == milliseconds_of_key(other)
 
 
 def _rows_sql(table: SearchedTable, question: _Question, where: Condition, most_chars: int) -> tuple[str, list[Any]]:
