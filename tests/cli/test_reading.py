@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from turso_hooks.drivers import open_database, parse_database_url
+from query.test_odd_rows import insert, insert_message, insert_session
+from turso_hooks.drivers import EmbeddedDatabase, open_database, parse_database_url
 from turso_hooks.events import MessageAdded, SessionStarted, ToolCallFinished
 from turso_hooks.plugin import Recorder
 from turso_hooks.store import SearchIndex, prepare_schema
@@ -133,6 +134,42 @@ def test_on_a_terminal_there_are_colours_and_nothing_steers_it(
     assert "script" in plain
     assert not {"\x1b", "\x07", "\u202e"} & set(plain)
     assert "\x1b[31m'; DROP" not in shown
+
+
+def test_every_view_shows_what_is_no_text_no_number_and_no_json(database: Path, run: Run) -> None:
+    odd = b"\xff\x00\xfe"
+    with EmbeddedDatabase(database) as opened:
+        prepare_schema(opened)
+        insert_session(opened, "s", title=odd, status=odd, error_message=odd, metadata="{", agent_type=odd)
+        opened.execute("UPDATE sessions SET error_message = CAST(x'ff41' AS TEXT)")
+        insert_session(opened, odd)
+        insert_session(opened, None)
+        parts = '[{"type": ["a"]}, {"type": "reasoning", "text": "\\ud800"}]'
+        insert_message(opened, "m", content=odd, parts=parts, position=odd)
+        insert_message(opened, "n", role=odd, token_count="many", created_at=odd)
+        opened.execute("UPDATE messages SET content = CAST(x'ff206e6565646c65' AS TEXT) WHERE id = 'n'")
+        started = {"session_id": "s", "started_at": "2026"}
+        called = dict.fromkeys(("input", "output", "error"), odd)
+        insert(opened, "tool_executions", id="t", tool_name="ls", status="odd", duration_ms="long", **started, **called)
+        wrong = {"status": odd, "cost_usd": "much", "input_tokens": "few", "error": odd}
+        insert(opened, "model_calls", id="c", **started, **wrong)
+        index = SearchIndex(opened)
+        commands = (
+            *([*command, *form] for command in COMMANDS for form in ([], ["--jsonl"])),
+            *(["show", "s", *form] for form in ([], ["--markdown"], ["--json"], ["--jsonl"])),
+        )
+        for _ in range(2):
+            for command in commands:
+                said = run(*command, "--db", f"file:{database}")
+                assert (command, said.returncode, said.stderr.replace("nothing was found\n", "")) == (command, 0, "")
+            index.add_waiting()
+
+
+def test_columns_of_one_name_are_told_apart_in_json(database: Path, run: Run) -> None:
+    with EmbeddedDatabase(database) as opened:
+        prepare_schema(opened)
+    said = run("sql", "SELECT 1 AS a, 2 AS a, 3 AS a_2", "--json", "--db", f"file:{database}")
+    assert json.loads(said.stdout) == [{"a": 1, "a_2": 2, "a_2_2": 3}]
 
 
 @pytest.mark.slow

@@ -25,6 +25,10 @@ HUGE = 3 * ESCAPES + "\0é 日本"
 
 def events() -> Iterator[Event]:
     yield SessionStarted(session_id="s", title="t" * 2_000_000, occurred_at=START)
+    for n in range(12):
+        kept = {"what": "x" * 1_000_000}
+        before = START - timedelta(days=1)
+        yield SessionStarted(session_id=f"child-{n}", parent_session_id="s", metadata=kept, occurred_at=before)
     for n, text in enumerate(MANY):
         at = START + timedelta(seconds=n)
         yield MessageAdded(session_id="s", role="user", content=text, occurred_at=at)
@@ -58,6 +62,7 @@ def test_every_view_of_large_rows_has_all_of_them(database: Database) -> None:
     whole = reader.get_session("s")
     assert [message.content for message in whole.messages] == said
     assert [call.output for call in whole.tool_calls] == MANY
+    assert len(whole.children) == len(reader.children("s").children) == 12
     assert reader.list_sessions()[0].title == "t" * 2_000_000
     newest, cursor = [], None
     while (calls := reader.tool_calls(cursor=cursor)) and (newest := newest + [each.output for each in calls]):
