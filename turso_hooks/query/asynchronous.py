@@ -72,6 +72,10 @@ class AsyncReader:
         """See `Reader.get_session`."""
         return await self._ask(partial(self._reader.get_session, session_id, only=only))
 
+    async def to_messages(self, session_id: str, *, format: str = "openai") -> dict[str, Any]:  # noqa: A002  # the word for it
+        """See `Reader.to_messages`."""
+        return await self._ask(partial(self._reader.to_messages, session_id, format=format))
+
     async def children(self, session_id: str) -> SessionTree:
         """See `Reader.children`."""
         return await self._ask(partial(self._reader.children, session_id))

@@ -85,13 +85,18 @@ KINDS = {"messages": MESSAGES, "tool_calls": TOOL_CALLS, "model_calls": MODEL_CA
 
 
 def conversation_of(
-    asker: Asker, session: SessionSummary, only: Collection[str] | None, ancestors: tuple[str, ...] = ()
+    asker: Asker,
+    session: SessionSummary,
+    only: Collection[str] | None,
+    *,
+    with_children: bool = True,
+    ancestors: tuple[str, ...] = (),
 ) -> Conversation:
     """A session with all that is in it, or `only` some kinds of that, and its sub-agents'."""
     if unknown := set(only or ()) - KINDS.keys():
         raise QueryError(f"there is no {min(unknown)!r:.40} in a session: only takes {', '.join(KINDS)}")
     path = (*ancestors, session.session_id)
-    children = children_of(asker, [session.session_id]) if len(path) < MOST_DEEP else []
+    children = children_of(asker, [session.session_id]) if with_children and len(path) < MOST_DEEP else []
 
     def all_of(name: str) -> list[Any]:
         if only is not None and name not in only:
@@ -102,7 +107,7 @@ def conversation_of(
     return Conversation(
         session=session,
         **{name: all_of(name) for name in KINDS},
-        children=[conversation_of(asker, child, only, path) for child in children if child.session_id not in path],
+        children=[conversation_of(asker, child, only, ancestors=path) for child in children if child.session_id not in path],
     )
 
 

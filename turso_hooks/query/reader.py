@@ -26,6 +26,7 @@ from turso_hooks.query.results import (
     Tail,
     ToolCall,
 )
+from turso_hooks.query.resuming import request_of
 from turso_hooks.query.search import Searcher
 from turso_hooks.settings import load_settings
 from turso_hooks.store import open_store
@@ -86,6 +87,18 @@ class Reader:
         With `only`, some of messages, tool_calls, model_calls, notes, the others are not read, and there are none in it.
         """
         return entries.conversation_of(self._asker, sessions.find_session(self._asker, session_id), only)
+
+    def to_messages(self, session_id: str, *, format: str = "openai") -> dict[str, Any]:  # noqa: A002  # the word for it
+        """What an agent needs to go on with a session: keyword arguments for a provider's API.
+
+        `openai`: `messages` for `client.chat.completions.create`. `anthropic`: `messages` and, if there is one, `system` for
+        `client.messages.create`. Every tool call has one answer, as these refuse others: one that was interrupted is told to
+        have been. What sub-agents said is not in it. Reads the session's messages and tool calls.
+        """
+        conversation = entries.conversation_of(
+            self._asker, sessions.find_session(self._asker, session_id), ("messages", "tool_calls"), with_children=False
+        )
+        return request_of(conversation, format)
 
     def children(self, session_id: str) -> SessionTree:
         """A session and its sub-agents, theirs and so on, with what is in each alone and in all together.

@@ -6,10 +6,13 @@ a value of another type is left out, never an error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from turso_hooks.events import FilePart, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart, Usage
+from turso_hooks.transcripts import turns
+from turso_hooks.transcripts.turns import Call, Turn
 
 PROVIDER = "anthropic"
 
@@ -154,3 +157,72 @@ def _weight(counted: list[Any], written_1h: int | None) -> float:
 
 def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS else None
+
+
+def request_of(conversation: Iterable[Turn]) -> dict[str, Any]:
+    """What `client.messages.create` takes to go on with a conversation: `messages`, and `system` if there is one.
+
+    Thoughts are sent back with the provider's signature only, without which it refuses them. A conversation that does not begin
+    with a user gets a first message, and ids of calls only the letters that the format allows.
+    """
+    system: list[str] = []
+    messages: list[dict[str, Any]] = []
+
+    def add(role: str, blocks: list[dict[str, Any]]) -> None:
+        if messages and messages[-1]["role"] == role:
+            messages[-1]["content"] += blocks
+        elif blocks:
+            messages.append({"role": role, "content": blocks})
+
+    for turn in conversation:
+        blocks = [block for block in map(_block_of, turn.parts) if block is not None]
+        if turn.role == "system":
+            system += [block["text"] for block in blocks if block["type"] == "text"]
+            continue
+        role = "assistant" if turn.role == "assistant" else "user"
+        if role == "assistant" and not messages:
+            add("user", [{"type": "text", "text": _NOTHING_SAID}])
+        add(role, [*blocks, *map(_use_of, turn.calls)])
+        add("user", [_result_of(call) for call in turn.calls])
+    return {"messages": messages, **({"system": "\n\n".join(system)} if system else {})}
+
+
+_NOTHING_SAID = "(The conversation begins with the assistant.)"
+_NO_LETTER_OF_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def _id_of(call: Call) -> str:
+    return _NO_LETTER_OF_AN_ID.sub("_", call.tool_call_id) or "_"
+
+
+def _use_of(call: Call) -> dict[str, Any]:
+    called_with = call.input if isinstance(call.input, dict) else {} if call.input is None else {"input": call.input}
+    return {"type": "tool_use", "id": _id_of(call), "name": call.tool_name, "input": called_with}
+
+
+def _result_of(call: Call) -> dict[str, Any]:
+    result = {"type": "tool_result", "tool_use_id": _id_of(call), "content": turns.text_of(call.answer)}
+    return {**result, "is_error": True} if call.is_error else result
+
+
+def _block_of(part: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A part as a content block; None for what cannot be sent: a thought without a signature, a text of blanks."""
+    kind, text, url = part.get("type"), part.get("text"), part.get("url")
+    if kind == "text":
+        return {"type": "text", "text": text} if isinstance(text, str) and text.strip() else None
+    if kind == "reasoning":
+        signature = part.get("signature")
+        return {"type": "thinking", "thinking": text, "signature": signature} if signature else None
+    if kind == "file" and isinstance(url, str):
+        media_type = str(part.get("media_type") or "")
+        held = _HELD.fullmatch(url)
+        source = (
+            {"type": "base64", "media_type": held["media_type"], "data": held["data"]} if held else {"type": "url", "url": url}
+        )
+        return {"type": "image" if media_type.startswith("image/") else "document", "source": source}
+    if kind == "file":
+        return {"type": "text", "text": f"[file: {part.get('name') or 'without a name'}]"}
+    return {"type": "text", "text": turns.text_of(dict(part))}
+
+
+_HELD = re.compile(r"data:(?P<media_type>[^;,]+);base64,(?P<data>.*)", re.DOTALL)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -34,6 +34,7 @@ from turso_hooks.events import (
     derived_event_id,
     row_id,
 )
+from turso_hooks.transcripts.turns import Call, Turn, text_of
 
 AGENT_TYPE = "openai-chat"
 """The agent type of a session whose metadata names none."""
@@ -330,3 +331,46 @@ def _part(part: Any) -> Any:
     if part.get("type") == "image_url" and isinstance(image, Mapping):
         return FilePart(url=_text(image.get("url")), media_type="image/*")
     return dict(part)
+
+
+def request_of(turns: Iterable[Turn]) -> dict[str, Any]:
+    """What `client.chat.completions.create` takes to go on with a conversation: `messages`.
+
+    What the format cannot say is left out: reasoning, and files that are no images but for their names.
+    """
+    messages: list[dict[str, Any]] = []
+    for turn in turns:
+        content = _written(turn.parts)
+        message: dict[str, Any] = {"role": turn.role, "content": content}
+        if turn.calls:
+            message["tool_calls"] = [_call_of(call) for call in turn.calls]
+        if content is not None or turn.calls:
+            messages.append(message)
+        messages += [
+            {"role": "tool", "tool_call_id": call.tool_call_id, "content": text_of(call.answer)} for call in turn.calls
+        ]
+    return {"messages": messages}
+
+
+def _call_of(call: Call) -> dict[str, Any]:
+    arguments = call.input if isinstance(call.input, str) else json.dumps(call.input or {}, ensure_ascii=False, default=str)
+    return {"id": call.tool_call_id, "type": "function", "function": {"name": call.tool_name, "arguments": arguments}}
+
+
+def _written(parts: Sequence[Mapping[str, Any]]) -> Any:
+    """The content of a message: one text as it is, more as a list; None if there is nothing that the format can say."""
+    written = [each for each in map(_written_part, parts) if each is not None]
+    if len(written) == 1 and written[0]["type"] == "text":
+        return written[0]["text"]
+    return written or None
+
+
+def _written_part(part: Mapping[str, Any]) -> dict[str, Any] | None:
+    kind, url = part.get("type"), part.get("url")
+    if kind == "reasoning":
+        return None
+    if kind == "file" and isinstance(url, str) and str(part.get("media_type") or "").startswith("image/"):
+        return {"type": "image_url", "image_url": {"url": url}}
+    if kind == "file":
+        return {"type": "text", "text": f"[file: {part.get('name') or 'without a name'}]"}
+    return dict(part) if kind == "text" else {"type": "text", "text": text_of(part)}
