@@ -409,6 +409,7 @@ def has_begun(process_id: int) -> bool:
     return all(ignores for _, ignores in readers(process_id))
 
 
+@pytest.mark.slow
 def test_an_import_that_is_stopped_says_so_and_the_next_completes_it(machine: Machine, many: Path) -> None:
     with machine.start("import", "claude-code", str(many)) as process:
         until(lambda: (machine.counted().get("messages") and has_begun(process.pid)) or process.poll() is not None)
@@ -678,6 +679,7 @@ def tell_a_turn(machine: Machine) -> None:
     machine.tell("PostToolUse", **TOOL, tool_response={"stdout": "fine"}, duration_ms=5)
 
 
+@pytest.mark.slow
 def test_a_turn_that_is_over_is_in_the_database_without_anybody_doing_anything(machine: Machine, rows: Rows) -> None:
     transcript = write(machine.projects / "-home-ada-shop" / "s1.jsonl", *turn("s1", 0))
     tell_a_turn(machine)

@@ -155,6 +155,7 @@ def test_a_keyboard_interrupt_ends_a_command_that_waits_for_a_server(
     assert command.returncode == 1
 
 
+@pytest.mark.slow
 def test_a_wrong_token_is_said_once_and_shown_nowhere_and_the_right_one_brings_everything(
     libsql_server: LibsqlServer, nginx: Callable[[str], Nginx], run: Run, child: Child, tmp_path: Path
 ) -> None:

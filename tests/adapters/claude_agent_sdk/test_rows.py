@@ -100,6 +100,7 @@ def test_a_plain_answer_is_kept_with_its_thinking_tokens_time_and_cost(
     assert answer["token_count"] in {None, call["output_tokens"]}
 
 
+@pytest.mark.slow
 def test_two_tool_calls_in_one_turn_are_one_message_and_two_calls(agents: Any, model_server: ModelServer, table: Table) -> None:
     agents.run("[two]")
     compared(model_server, table)
@@ -111,6 +112,7 @@ def test_two_tool_calls_in_one_turn_are_one_message_and_two_calls(agents: Any, m
     assert sum(row["cost_usd"] for row in table("model_calls")) == pytest.approx(total)
 
 
+@pytest.mark.slow
 def test_a_tool_that_fails_is_an_error_with_its_output(agents: Any, model_server: ModelServer, table: Table) -> None:
     agents.run("[failing]", options={"allowed_tools": ["Bash"]})
     compared(model_server, table)
@@ -196,6 +198,7 @@ def test_a_stream_that_is_not_read_to_its_end_ends_the_session_as_cancelled(
     assert session["status"] == "cancelled"
 
 
+@pytest.mark.slow
 def test_a_server_that_is_overloaded_and_recovers_costs_nothing_but_time(
     agents: Any, model_server: ModelServer, table: Table
 ) -> None:
@@ -205,6 +208,7 @@ def test_a_server_that_is_overloaded_and_recovers_costs_nothing_but_time(
     assert len(table("model_calls")) == 1
 
 
+@pytest.mark.slow
 def test_a_request_that_is_refused_ends_the_session_as_an_error_and_raises_what_the_sdk_raises(
     agents: Any, model_server: ModelServer, table: Table
 ) -> None:
