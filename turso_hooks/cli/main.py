@@ -21,6 +21,7 @@ _COMMANDS = {
     "demo": ("demo", "Run a small scripted agent and show what was kept of it."),
     "doctor": ("doctor", "Try the database step by step, and say what is wrong and what to do."),
     "drain": ("draining", "Ship what waits in the journal."),
+    "export": ("exporting", "Write conversations in the forms of other programs."),
     "hook": ("claude_code", "Keep what a program tells its hook; what `install` installs."),
     "import": ("importing", "Import conversations from files of other programs."),
     "install": ("claude_code", "Let other programs log through hooks of theirs."),

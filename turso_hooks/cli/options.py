@@ -49,7 +49,12 @@ def print_json(value: Any) -> None:
 
 def print_json_line(value: Any) -> None:
     """Print a value as one line of JSON."""
-    click.echo(_encoded(value).decode())
+    click.echo(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """A value as one line of JSON."""
+    return _encoded(value).decode()
 
 
 def _encoded(value: Any) -> bytes:

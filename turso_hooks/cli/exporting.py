@@ -1,0 +1,158 @@
+"""`export`: conversations in the forms of other programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from turso_hooks.cli.options import database_option, json_text, settings_for
+from turso_hooks.cli.reading.completing import complete_session
+from turso_hooks.cli.reading.filtering import filter_options, given
+from turso_hooks.cli.text import plural, remark
+from turso_hooks.query import Reader, SessionFilters, SessionSummary, connect_sync
+from turso_hooks.query.pages import iter_pages
+
+_AT_ONCE = 100
+
+Write = Callable[[Reader, SessionSummary], str]
+"""Makes the text of a session."""
+
+
+@click.group("export")
+def export_command() -> None:
+    """Write conversations in the forms of other programs, one after the other, the newest first."""
+
+
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(
+        (
+            click.argument("session_ids", metavar="[SESSION_ID]...", nargs=-1, shell_complete=complete_session),
+            database_option,
+            click.option(
+                "-o", "--output", type=click.Path(dir_okay=False), default="-", help="The file; else standard output."
+            ),
+            click.option("--text", metavar="WORDS", help="In which this is found; see turso-hooks search."),
+            filter_options,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@export_command.command("openai-chat")
+@_options
+def openai_chat_command(**named: Any) -> None:
+    """Messages of OpenAI's Chat Completions API, JSON Lines that `import openai-chat` reads again.
+
+    A line is {"messages": […], "metadata": {…}}. Each tool call has its answer. Not in it: thoughts, when a message was said,
+    model calls, notes, files that are no images.
+    """
+    _export(_openai_chat, **named)
+
+
+@export_command.command("anthropic")
+@_options
+def anthropic_command(**named: Any) -> None:
+    """Messages of Anthropic's API, JSON Lines.
+
+    A line is {"messages": […], "system": "…", "metadata": {…}}. Each tool call has its answer. Not in it: thoughts without a
+    signature, when a message was said, model calls, notes.
+    """
+    _export(_anthropic, **named)
+
+
+@export_command.command("markdown")
+@_options
+@click.option("--full", "is_whole", is_flag=True, help="Write long texts to their end.")
+def markdown_command(is_whole: bool, **named: Any) -> None:
+    """Markdown, for people: as `show --markdown`, sub-agents within what started them."""
+    _export(partial(_markdown, is_whole=is_whole), is_nested=True, **named)
+
+
+def _export(  # noqa: PLR0913  # options
+    write: Write,
+    *,
+    session_ids: tuple[str, ...],
+    database_url: str | None,
+    output: str,
+    text: str | None,
+    is_nested: bool = False,
+    **filters: Any,
+) -> None:
+    chosen: SessionFilters = {**given(filters), **({"text": text} if text is not None else {})}
+    if session_ids and chosen:
+        raise click.UsageError("either sessions are named, or filters say which are meant")
+    written = 0
+    with connect_sync(settings_for(database_url).database_url) as reader, _opened(output) as stream:
+        for session in _sessions(reader, session_ids, chosen):
+            if is_nested and session.parent_session_id is not None and not session_ids and "parent" not in chosen:
+                continue  # it is within its parent's
+            stream.write(write(reader, session))
+            written += 1
+    if output != "-" or not written:
+        remark(f"{plural(written, 'conversation')} written")
+
+
+@contextmanager
+def _opened(output: str) -> Iterator[TextIO]:
+    """A stream to write to. A file is there when all of it is: what is broken off leaves what was there before."""
+    path = Path(output)
+    if output == "-":
+        yield sys.stdout
+    elif path.exists() and not path.is_file():  # a pipe, a device
+        with path.open("w", encoding="utf-8") as stream:
+            yield stream
+    else:
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with part.open("w", encoding="utf-8") as stream:
+                yield stream
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _sessions(reader: Reader, session_ids: tuple[str, ...], filters: SessionFilters) -> Iterator[SessionSummary]:
+    if session_ids:
+        for session_id in session_ids:
+            yield reader.get_session(session_id, only=()).session
+        return
+    for page in iter_pages(partial(reader.list_sessions, limit=_AT_ONCE, **filters)):
+        yield from page
+
+
+def _openai_chat(reader: Reader, session: SessionSummary) -> str:
+    return json_text({**reader.to_messages(session.session_id), "metadata": _metadata(session)}) + "\n"
+
+
+def _anthropic(reader: Reader, session: SessionSummary) -> str:
+    request = reader.to_messages(session.session_id, format="anthropic")
+    return json_text({**request, "metadata": _metadata(session)}) + "\n"
+
+
+def _metadata(session: SessionSummary) -> dict[str, Any]:
+    """What `import openai-chat` knows of a session, and what else was kept of it."""
+    known = {
+        "id": session.session_id,
+        "title": session.title,
+        "agent_type": session.agent_type,
+        "model": session.model,
+        "provider": session.provider,
+        "user_id": session.user_id,
+        "created_at": session.started_at.isoformat() if session.started_at else None,
+    }
+    kept = session.metadata if isinstance(session.metadata, dict) else {}
+    return {**kept, **{name: value for name, value in known.items() if value is not None}}
+
+
+def _markdown(reader: Reader, session: SessionSummary, *, is_whole: bool) -> str:
+    from turso_hooks.cli.reading.markdown import markdown  # noqa: PLC0415  # its parser is wanted only here
+
+    return markdown(reader.get_session(session.session_id), is_whole=is_whole) + "\n"
