@@ -230,16 +230,13 @@ def test_following_for_people_shows_a_call_when_it_begins_and_when_it_is_over(re
         assert process.stdout is not None
         recorder.record(ToolCallStarted(session_id="parent", tool_call_id="d", tool_name="ls"))
         assert recorder.flush(30).is_complete
-        while "… ls" not in process.stdout.readline():
-            pass
+        assert any("… ls" in line for line in process.stdout)
         recorder.record(ToolCallFinished(session_id="parent", tool_call_id="d", output="files"))
         assert recorder.flush(30).is_complete
-        while "✓ ls" not in process.stdout.readline():
-            pass
+        assert any("✓ ls" in line for line in process.stdout)
         recorder.record(ToolCallFinished(session_id="parent", tool_call_id="before", output="text"))
         assert recorder.flush(30).is_complete
-        while "✓ cat" not in process.stdout.readline():
-            pass
+        assert any("✓ cat" in line for line in process.stdout)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
     assert process.returncode == 0
