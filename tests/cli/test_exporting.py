@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from datetime import timedelta
@@ -69,6 +70,14 @@ def test_markdown_has_sub_agents_where_they_were_started(run: Run, logged: str) 
     said = run("export", "markdown", "--db", logged).stdout
     assert [line for line in said.splitlines() if line.startswith("# ")] == ["# Two", "# One"]
     assert "\n> ## child\n" in said
+    assert run("export", "markdown", "--agent", "sub", "--db", logged).stdout.startswith("# child\n")
+    with sqlite3.connect(logged.removeprefix("file:")) as connection:
+        for session_id, parent in (("orphan", "nobody"), ("own", "own"), ("one", "two"), ("two", "one")):
+            sql = "INSERT INTO sessions (id, agent_type, model, status, parent_session_id) VALUES (?, 'a', 'm', 'completed', ?)"
+            connection.execute(sql, (session_id, parent))
+    connection.close()
+    titles = {line for line in run("export", "markdown", "--db", logged).stdout.splitlines() if line.startswith("# ")}
+    assert titles == {"# Two", "# One", "# orphan", "# own", "# one", "# two"}
     assert run("export", "markdown", "child", "--db", logged).stdout.startswith("# child\n")
 
 

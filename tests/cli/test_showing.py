@@ -19,6 +19,7 @@ from hypothesis import strategies
 from markdown_it import MarkdownIt
 
 from turso_hooks.cli.reading.markdown import markdown
+from turso_hooks.drivers import EmbeddedDatabase
 from turso_hooks.events import (
     MessageAdded,
     ModelCallFinished,
@@ -134,6 +135,8 @@ HOSTILE = [
     "`" * 7,
     "> quoted <u>\n- <u>\n1. <u>",
     "<!-- comment",
+    ">" * 150 + " <script>",
+    "- " * 120 + "<script>",
     "&lt;script&gt; \\<script> &#60;script>",
     "\x1b[31mred \u202e reversed\r\nline",
     "x\u2028<script src=https://example.org/x.js",
@@ -282,6 +285,10 @@ def test_a_shell_completes_commands_and_ids(run: Run, logged: str, tmp_path: Pat
         said = subprocess.run(["bash", "-c", bash], capture_output=True, text=True, check=True, timeout=60, cwd=tmp_path)
         return said.stdout.split()
 
+    add = "INSERT INTO sessions (id, agent_type, model, status) VALUES (?, 'a', 'm', 'completed')"
+    with EmbeddedDatabase(Path(logged.removeprefix("file:"))) as opened:
+        for session_id in ("pa$(touch x)", "pa`x`", "pa x", "pa\nx", "pa;x", "-pa"):
+            opened.execute(add, (session_id,))
     assert completed("turso-hooks se") == ["search", "sessions"]
     assert completed(line + "pa") == ["parent"]
     assert completed(line) == ["parent", "child"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,14 @@ def test_sessions_without_a_known_time_come_last_and_on_every_page(
         assert order == "seen" or ids == ["known-2", "known-1", "known-0", "unknown-2", "unknown-1", "unknown-0"]
 
 
+def test_an_id_may_be_nothing_at_all(opened: Database) -> None:
+    insert_session(opened, "", started_at="unknown")
+    insert_session(opened, "a", started_at="unknown")
+    for filters in ({}, {"model": "m*"}):
+        found = all_pages(Reader(opened).list_sessions, limit=1, **filters)
+        assert [session.session_id for session in found] == ["a", ""]
+
+
 def test_many_sessions_are_not_hidden_by_a_few_without_a_time(opened: Database) -> None:
     for n in range(520):
         insert_session(opened, f"s{n:03}", started_at="2026-01-01 00:00:00" if n % 50 else "unknown")
@@ -76,7 +85,10 @@ def test_any_position_and_any_time_has_its_place_in_a_session(opened: Database, 
     insert_session(opened, "s")
     places: list[tuple[str, object]] = [
         *(("2026-01-01 00:00:00", position) for position in (None, 1, 2**63 - 1, float(2**63), 0.5, "text", b"\xff", -5)),
-        *((time, 1) for time in ("once", "1960-01-01 00:00:00", "1970-01-01 00:00:00", "0001-01-01 00:00:00")),
+        *(
+            (time, 1)
+            for time in (b"\xfe", b"\xff", "once", "1960-01-01 00:00:00", "1970-01-01 00:00:00", "0001-01-01 00:00:00")
+        ),
     ]
     for n, (time, position) in enumerate(places):
         insert_message(opened, f"m{n:02}", created_at=time, position=position)
@@ -146,7 +158,9 @@ def test_a_tail_goes_on_from_where_it_looked_whatever_it_showed(opened: Database
 
 @pytest.mark.parametrize("cursor", ["[1, 2, 5]", "[1, null, null]", "[1, 2, [3]]", "[]", "x"])
 def test_a_cursor_that_is_none_is_said_to_be_none(opened: Database, cursor: str) -> None:
-    for ask in (Reader(opened).tail, lambda cursor: Reader(opened).search("word", cursor=cursor)):
+    insert_session(opened, "s")
+    reader = Reader(opened)
+    for ask in (reader.tail, reader.list_sessions, partial(reader.messages, "s"), partial(reader.search, "word")):
         with pytest.raises(QueryError, match="is no cursor of this question"):
             ask(cursor=cursor)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,75 @@ def test_what_comes_in_another_order_or_is_said_twice_is_there_once(opened: Embe
         ],
     )
     said = json.dumps(checked(reader.to_messages("s", format=form), form))
-    assert [said.count(each) for each in ("before its message", "first", "second", "lost")] == [1, 1, 1, 0]
+    assert [said.count(each) for each in ("before its message", "first", "second", "lost")] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("form", ["openai", "anthropic"])
+def test_an_id_that_is_used_again_has_the_answer_of_its_own_call(opened: EmbeddedDatabase, form: str) -> None:
+    call = [ToolCallPart(tool_call_id="c0", tool_name="look", input={})]
+    reader = written(
+        opened,
+        [
+            MessageAdded(**at(0), role="user", content="Begin"),
+            MessageAdded(**at(1), role="assistant", content=call),
+            MessageAdded(**at(2), role="user", content="Stop"),
+            MessageAdded(**at(3), role="assistant", content=call),
+            MessageAdded(**at(4), role="tool", tool_call_id="c0", content="second"),
+            MessageAdded(**at(5), role="assistant", content=call),
+            MessageAdded(**at(6), role="tool", content="third, without its id"),
+        ],
+    )
+    answers = re.findall(r"interrupted|second|third", json.dumps(checked(reader.to_messages("s", format=form), form)))
+    assert answers == ["interrupted", "second", "third"]
+
+
+@pytest.mark.parametrize("form", ["openai", "anthropic"])
+def test_a_call_that_its_events_give_no_id_is_the_one_that_was_asked_for(opened: EmbeddedDatabase, form: str) -> None:
+    asked = ToolCallPart(tool_call_id="x", tool_name="look", input={"q": 1})
+    reader = written(
+        opened,
+        [
+            MessageAdded(**at(0), role="user", content="Begin"),
+            MessageAdded(**at(1), role="assistant", content=[asked]),
+            ToolCallFinished(**at(2), tool_name="look", input={"q": 1}, output="42"),
+            MessageAdded(**at(3), role="tool", content=[ToolResultPart(tool_call_id="x", output="42")]),
+            MessageAdded(**at(4), role="tool", tool_call_id="unheard of", tool_name="other", content="also this"),
+        ],
+    )
+    said = json.dumps(checked(reader.to_messages("s", format=form), form))
+    assert (said.count("42"), said.count("also this"), said.count("interrupted")) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("form", ["openai", "anthropic"])
+def test_what_the_apis_refuse_is_made_what_they_take(opened: EmbeddedDatabase, form: str) -> None:
+    image = FilePart(url="data:image/png;base64,aGk=", media_type="image/png")
+    table = FilePart(url="data:text/csv;base64,aGk=", media_type="text/csv", name="t.csv")
+    named = [("a.b", "my tool"), ("a:b", ""), ("", "x" * 99), ("long" * 99, "look")]
+    calls = [ToolCallPart(tool_call_id=call_id, tool_name=name, input="no JSON") for call_id, name in named]
+    reader = written(
+        opened,
+        [
+            MessageAdded(**at(0), role="developer", content="Be brief"),
+            MessageAdded(**at(1), role="human", content=["bare", {"type": "text"}, TextPart(text="\ud800"), image, table]),
+            MessageAdded(**at(2), role="user", content=calls),
+            MessageAdded(**at(3), role="tool", tool_call_id="a.b", content=[TextPart(text="seen"), image]),
+            ToolCallFinished(**at(4, tool_call_id="a:b"), error=""),
+            MessageAdded(**at(5), role="assistant", content=[image, {"type": "redacted_thinking", "data": "…"}]),
+        ],
+    )
+    messages = checked(reader.to_messages("s", format=form), form)
+    said = json.dumps(messages)
+    assert "bare" in said
+    assert "d800" in said
+    assert "[file: t.csv]" in said
+    for name in re.findall(r'"name": "([^"]*)"', said):
+        assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name)
+    ids = re.findall(r'"id": "([^"]*)"', said)
+    assert len(ids) == len(set(ids)) == 4
+    assert all(0 < len(each) <= 40 for each in ids) or form == "anthropic"
+    assert all(re.fullmatch(r"[a-zA-Z0-9_-]+", each) for each in ids) or form == "openai"
+    roles = {message["role"] for message in messages}
+    assert roles == ({"system", "user", "assistant", "tool"} if form == "openai" else {"user", "assistant"})
 
 
 def test_a_format_that_is_none_is_refused(opened: EmbeddedDatabase) -> None:

@@ -18,6 +18,7 @@ from turso_hooks.cli.reading.filtering import filter_options, given
 from turso_hooks.cli.text import plural, remark
 from turso_hooks.query import Reader, SessionFilters, SessionSummary, connect_sync
 from turso_hooks.query.pages import iter_pages
+from turso_hooks.query.sessions import MOST_DEEP
 
 _AT_ONCE = 100
 
@@ -92,8 +93,8 @@ def _export(  # noqa: PLR0913  # options
     written = 0
     with connect_sync(settings_for(database_url).database_url) as reader, _opened(output) as stream:
         for session in _sessions(reader, session_ids, chosen):
-            if is_nested and session.parent_session_id is not None and not session_ids and "parent" not in chosen:
-                continue  # it is within its parent's
+            if is_nested and not session_ids and not chosen and _is_within_another(reader, session):
+                continue
             stream.write(write(reader, session))
             written += 1
     if output != "-" or not written:
@@ -110,10 +111,13 @@ def _opened(output: str) -> Iterator[TextIO]:
         with path.open("w", encoding="utf-8") as stream:
             yield stream
     else:
+        path = path.resolve()  # of a link, what it leads to
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             with part.open("w", encoding="utf-8") as stream:
                 yield stream
+            if path.exists():
+                part.chmod(path.stat().st_mode)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -122,10 +126,24 @@ def _opened(output: str) -> Iterator[TextIO]:
 def _sessions(reader: Reader, session_ids: tuple[str, ...], filters: SessionFilters) -> Iterator[SessionSummary]:
     if session_ids:
         for session_id in session_ids:
-            yield reader.get_session(session_id, only=()).session
+            yield reader.session_summary(session_id)
         return
     for page in iter_pages(partial(reader.list_sessions, limit=_AT_ONCE, **filters)):
         yield from page
+
+
+def _is_within_another(reader: Reader, session: SessionSummary) -> bool:
+    """Whether a session is a sub-agent's of one that is written: there it is, unless nobody began, or it is too deep to be."""
+    known, parent_id = {session.session_id}, session.parent_session_id
+    while parent_id is not None and len(known) < MOST_DEEP:
+        found = reader.sql("SELECT parent_session_id FROM sessions WHERE id = ?", [parent_id]).rows
+        if not found:
+            return len(known) > 1
+        if parent_id in known:
+            return False
+        known.add(parent_id)
+        parent_id = found[0][0]
+    return parent_id is None and len(known) > 1
 
 
 def _openai_chat(reader: Reader, session: SessionSummary) -> str:

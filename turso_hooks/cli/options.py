@@ -7,6 +7,7 @@ from typing import Any
 import click
 import msgspec
 
+from turso_hooks.cli.text import safe_json
 from turso_hooks.errors import SettingsError
 from turso_hooks.events.marks import plain
 from turso_hooks.settings import Settings, load_settings
@@ -44,7 +45,7 @@ def prepared(settings: Settings) -> list[int]:
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON; times as ISO 8601 in UTC."""
-    click.echo(msgspec.json.format(_encoded(value), indent=2).decode())
+    click.echo(safe_json(msgspec.json.format(_encoded(value), indent=2).decode()))
 
 
 def print_json_line(value: Any) -> None:
@@ -54,7 +55,7 @@ def print_json_line(value: Any) -> None:
 
 def json_text(value: Any) -> str:
     """A value as one line of JSON."""
-    return _encoded(value).decode()
+    return safe_json(_encoded(value).decode())
 
 
 def _encoded(value: Any) -> bytes:

@@ -10,7 +10,7 @@ from typing import TextIO
 
 import click
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _COLOURLESS = {"dumb", "unknown"}
 _KIB, _KIB_BITS = 1024, 10
 _UNITS = ("KiB", "MiB", "GiB")
@@ -44,6 +44,11 @@ def silence(stream: TextIO) -> None:
 def visible(text: object) -> str:
     """`text` with control characters made visible: what an agent said must not steer the terminal."""
     return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", str(text).replace("\r\n", "\n"))
+
+
+def safe_json(text: str) -> str:
+    """JSON in which control characters, which stand in strings only, are escaped, as JSON itself wants it of some of them."""
+    return _CONTROLS.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
 
 
 def one_line(text: object) -> str:

@@ -68,6 +68,10 @@ class AsyncReader:
         """See `Reader.list_sessions`."""
         return await self._ask(partial(self._reader.list_sessions, order=order, limit=limit, cursor=cursor, **filters))
 
+    async def session_summary(self, session_id: str) -> SessionSummary:
+        """See `Reader.session_summary`."""
+        return await self._ask(partial(self._reader.session_summary, session_id))
+
     async def get_session(self, session_id: str, *, only: Collection[str] | None = None) -> Conversation:
         """See `Reader.get_session`."""
         return await self._ask(partial(self._reader.get_session, session_id, only=only))

@@ -55,23 +55,33 @@ class Kind(NamedTuple):
     @property
     def order(self) -> str:
         """SQL: reading order."""
-        return f"occurred_ms, {self.time_column}, {_POSITION}, id"
+        return f"occurred_ms, {_as_text(self.time_column)}, {_POSITION}, {_as_text('id')}"
 
     def key_of(self, row: Mapping[str, Any]) -> list[Any]:
         """The place of a row in it."""
         position = row["position"] if isinstance(row["position"], (int, float)) else _LEAST
         occurred_ms = _LEAST if row["occurred_ms"] is None else row["occurred_ms"]
-        return [occurred_ms, row[self.time_column], position, row["id"]]
+        return [occurred_ms, _key_text(row[self.time_column]), position, _key_text(row["id"])]
 
     def add_after(self, where: Condition, key: Sequence[Any]) -> None:
         """Only what comes after a key."""
-        columns = (f"coalesce(occurred_ms, {_LEAST})", self.time_column, _POSITION, "id")
+        columns = (f"coalesce(occurred_ms, {_LEAST})", _as_text(self.time_column), _POSITION, _as_text("id"))
         sql, arguments = f"{columns[-1]} > ?", [key[-1]]
         for column, value in reversed(list(zip(columns[:-1], key[:-1], strict=True))):
             sql, arguments = f"({column} > ? OR ({column} = ? AND {sql}))", [value, value, *arguments]
         where.add(sql, *arguments)
         if key[0] > _LEAST:
             where.add("occurred_ms >= ?", key[0])  # what an index can find
+
+
+def _as_text(column: str) -> str:
+    """SQL: a column that other programs may have put bytes into, which no cursor can hold."""
+    return f"CASE typeof({column}) WHEN 'text' THEN {column} ELSE hex({column}) END"
+
+
+def _key_text(value: Any) -> str:
+    """The same of a value."""
+    return value if isinstance(value, str) else value.hex().upper() if isinstance(value, bytes) else ""
 
 
 MESSAGES = Kind("messages", MESSAGE_COLUMNS, "created_at", message_of)
@@ -117,7 +127,10 @@ def in_session(  # noqa: PLR0913  # by name
     """A page of what is in a session, in reading order."""
     here = Condition(["session_id = ?", *where.parts], [session_id, *where.arguments])
     if cursor is not None:
-        kind.add_after(here, json_cursor(cursor, 4))
+        key = json_cursor(cursor, 4)
+        if any(isinstance(part, list) for part in key):
+            raise wrong_cursor(cursor)
+        kind.add_after(here, key)
     sql = f"SELECT {kind.columns} FROM {kind.table} WHERE {here.sql} ORDER BY {kind.order} LIMIT "
     found, has_more = asker.some(f"read {kind.table}", lambda most: (f"{sql}{most}", here.arguments), checked_limit(limit))
     following = json.dumps(kind.key_of(named(found, -1))) if has_more else None

@@ -59,8 +59,17 @@ def checked_limit(limit: int) -> int:
     return limit
 
 
+_TIMELESS = "-"
+"""The cursor of the place before all that has no time."""
+
+_MOST = 2**63
+"""More is no number in a database."""
+
+
 def cursor_of(*key: int | str | None) -> str:
     """A place in an order, as text: numbers, and at the end an id."""
+    if key == (None, None):
+        return _TIMELESS
     return "~".join("" if part is None else str(part) for part in key)
 
 
@@ -70,9 +79,16 @@ def json_cursor(cursor: str, parts: int) -> list[Any]:
         found = json.loads(cursor)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, list) or len(found) != parts or not isinstance(found[0], int):
+    if not isinstance(found, list) or len(found) != parts or type(found[0]) is not int or not all(map(_can_be_sent, found)):
         raise wrong_cursor(cursor)
     return found
+
+
+def _can_be_sent(part: Any) -> bool:
+    """Whether a database takes it, or it is a list, which whoever asked for one looks into."""
+    if isinstance(part, str):
+        return part.isprintable() or part.encode(errors="replace").decode() == part
+    return isinstance(part, list) or (isinstance(part, (int, float)) and abs(part) <= _MOST)
 
 
 def key_with_id_of(cursor: str) -> tuple[int | None, str | None]:
@@ -80,9 +96,13 @@ def key_with_id_of(cursor: str) -> tuple[int | None, str | None]:
     number, separator, row_id = cursor.partition("~")
     try:
         if separator:
-            return int(number) if number else None, row_id or None
+            key = (int(number) if number else None, row_id)
+            if _can_be_sent(key[0] or 0) and _can_be_sent(row_id):
+                return key
     except ValueError:
         pass
+    if cursor == _TIMELESS:
+        return None, None
     raise wrong_cursor(cursor)
 
 

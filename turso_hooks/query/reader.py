@@ -81,6 +81,10 @@ class Reader:
         with_text = self._searcher.sessions_with(text) if text is not None else None
         return sessions.list_sessions(self._asker, filters, order=order, limit=limit, cursor=cursor, with_text=with_text)
 
+    def session_summary(self, session_id: str) -> SessionSummary:
+        """A session without what is in it. Reads it, and the index entries of what is in it."""
+        return sessions.find_session(self._asker, session_id)
+
     def get_session(self, session_id: str, *, only: Collection[str] | None = None) -> Conversation:
         """A session with all that is in it and in its sub-agents'. Reads that, each row once.
 

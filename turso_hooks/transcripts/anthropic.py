@@ -7,7 +7,9 @@ a value of another type is left out, never an error.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from turso_hooks.events import FilePart, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart, Usage
@@ -174,16 +176,17 @@ def request_of(conversation: Iterable[Turn]) -> dict[str, Any]:
         elif blocks:
             messages.append({"role": role, "content": blocks})
 
+    ids: Counter[str] = Counter()
     for turn in conversation:
-        blocks = [block for block in map(_block_of, turn.parts) if block is not None]
+        blocks = [block for part in turn.parts if (block := _block_of(part, turn.role)) is not None]
         if turn.role == "system":
             system += [block["text"] for block in blocks if block["type"] == "text"]
             continue
-        role = "assistant" if turn.role == "assistant" else "user"
-        if role == "assistant" and not messages:
+        if turn.role == "assistant" and not messages:
             add("user", [{"type": "text", "text": _NOTHING_SAID}])
-        add(role, [*blocks, *map(_use_of, turn.calls)])
-        add("user", [_result_of(call) for call in turn.calls])
+        named = [(_id_of(call, ids), call) for call in turn.calls]
+        add(turn.role, [*blocks, *(_use_of(call_id, call) for call_id, call in named)])
+        add("user", [_result_of(call_id, call) for call_id, call in named])
     return {"messages": messages, **({"system": "\n\n".join(system)} if system else {})}
 
 
@@ -191,38 +194,49 @@ _NOTHING_SAID = "(The conversation begins with the assistant.)"
 _NO_LETTER_OF_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-def _id_of(call: Call) -> str:
-    return _NO_LETTER_OF_AN_ID.sub("_", call.tool_call_id) or "_"
+def _id_of(call: Call, ids: Counter[str]) -> str:
+    """The id of a call in the letters that the API allows, with a number if there was such a one before."""
+    call_id = _NO_LETTER_OF_AN_ID.sub("_", call.tool_call_id) or "call"
+    ids[call_id] += 1
+    return call_id if ids[call_id] == 1 else _id_of(replace(call, tool_call_id=f"{call_id}_{ids[call_id]}"), ids)
 
 
-def _use_of(call: Call) -> dict[str, Any]:
+def _use_of(call_id: str, call: Call) -> dict[str, Any]:
     called_with = call.input if isinstance(call.input, dict) else {} if call.input is None else {"input": call.input}
-    return {"type": "tool_use", "id": _id_of(call), "name": call.tool_name, "input": called_with}
+    return {"type": "tool_use", "id": call_id, "name": turns.tool_name_of(call), "input": called_with}
 
 
-def _result_of(call: Call) -> dict[str, Any]:
-    result = {"type": "tool_result", "tool_use_id": _id_of(call), "content": turns.text_of(call.answer)}
-    return {**result, "is_error": True} if call.is_error else result
+def _result_of(call_id: str, call: Call) -> dict[str, Any]:
+    answer = call.answer
+    content: Any = turns.text_of(answer)
+    if isinstance(answer, list) and any(isinstance(part, dict) and turns.image_url_of(part) for part in answer):
+        content = [block for part in answer if isinstance(part, dict) and (block := _block_of(part, "user")) is not None]
+    result = {"type": "tool_result", "tool_use_id": call_id, "content": content}
+    return {**result, "content": content or "failed", "is_error": True} if call.is_error else result
 
 
-def _block_of(part: Mapping[str, Any]) -> dict[str, Any] | None:
+def _block_of(part: Mapping[str, Any], role: str) -> dict[str, Any] | None:
     """A part as a content block; None for what cannot be sent: a thought without a signature, a text of blanks."""
     kind, text, url = part.get("type"), part.get("text"), part.get("url")
     if kind == "text":
         return {"type": "text", "text": text} if isinstance(text, str) and text.strip() else None
     if kind == "reasoning":
         signature = part.get("signature")
-        return {"type": "thinking", "thinking": text, "signature": signature} if signature else None
-    if kind == "file" and isinstance(url, str):
-        media_type = str(part.get("media_type") or "")
-        held = _HELD.fullmatch(url)
-        source = (
-            {"type": "base64", "media_type": held["media_type"], "data": held["data"]} if held else {"type": "url", "url": url}
-        )
-        return {"type": "image" if media_type.startswith("image/") else "document", "source": source}
-    if kind == "file":
-        return {"type": "text", "text": f"[file: {part.get('name') or 'without a name'}]"}
-    return {"type": "text", "text": turns.text_of(dict(part))}
+        return {"type": "thinking", "thinking": text, "signature": signature} if signature and role == "assistant" else None
+    if kind == "redacted_thinking":
+        return dict(part) if role == "assistant" else None
+    image = turns.image_url_of(part)
+    if role == "user" and (image is not None or (kind == "file" and isinstance(url, str) and _PDF.match(url))):
+        return {"type": "document" if image is None else "image", "source": _source_of(str(url))}
+    return {"type": "text", "text": turns.file_text(part) if kind == "file" else turns.text_of(dict(part))}
+
+
+def _source_of(url: str) -> dict[str, Any]:
+    held = _HELD.fullmatch(url)
+    if held is None:
+        return {"type": "url", "url": url}
+    return {"type": "base64", "media_type": held["media_type"].lower(), "data": held["data"]}
 
 
 _HELD = re.compile(r"data:(?P<media_type>[^;,]+);base64,(?P<data>.*)", re.DOTALL)
+_PDF = re.compile(r"data:application/pdf;base64,", re.IGNORECASE)

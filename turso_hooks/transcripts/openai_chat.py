@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -34,12 +34,13 @@ from turso_hooks.events import (
     derived_event_id,
     row_id,
 )
-from turso_hooks.transcripts.turns import Call, Turn, text_of
+from turso_hooks.transcripts.turns import Call, Turn, file_text, image_url_of, text_of, tool_name_of
 
 AGENT_TYPE = "openai-chat"
 """The agent type of a session whose metadata names none."""
 
 _SOURCE_RANK = 3
+_LONGEST_ID = 40
 _NAMESPACE = UUID("6b0b3d1e-6d55-5f0a-9d35-5c9a7ab1f3b4")
 """Of the session ids derived from content; fixed for ever."""
 
@@ -340,37 +341,42 @@ def request_of(turns: Iterable[Turn]) -> dict[str, Any]:
     """
     messages: list[dict[str, Any]] = []
     for turn in turns:
-        content = _written(turn.parts)
+        content = _written(turn)
         message: dict[str, Any] = {"role": turn.role, "content": content}
         if turn.calls:
             message["tool_calls"] = [_call_of(call) for call in turn.calls]
         if content is not None or turn.calls:
             messages.append(message)
-        messages += [
-            {"role": "tool", "tool_call_id": call.tool_call_id, "content": text_of(call.answer)} for call in turn.calls
-        ]
+        messages += [{"role": "tool", "tool_call_id": _id_of(call), "content": text_of(call.answer)} for call in turn.calls]
     return {"messages": messages}
 
 
 def _call_of(call: Call) -> dict[str, Any]:
     arguments = call.input if isinstance(call.input, str) else json.dumps(call.input or {}, ensure_ascii=False, default=str)
-    return {"id": call.tool_call_id, "type": "function", "function": {"name": call.tool_name, "arguments": arguments}}
+    return {"id": _id_of(call), "type": "function", "function": {"name": tool_name_of(call), "arguments": arguments}}
 
 
-def _written(parts: Sequence[Mapping[str, Any]]) -> Any:
+def _id_of(call: Call) -> str:
+    """The id of a call, or a shorter one that it becomes each time: the API takes no more than 40 letters, and not none."""
+    return (
+        call.tool_call_id if 0 < len(call.tool_call_id) <= _LONGEST_ID else f"call_{uuid5(_NAMESPACE, call.tool_call_id).hex}"
+    )
+
+
+def _written(turn: Turn) -> Any:
     """The content of a message: one text as it is, more as a list; None if there is nothing that the format can say."""
-    written = [each for each in map(_written_part, parts) if each is not None]
+    written = [each for part in turn.parts if (each := _written_part(part, turn.role)) is not None]
     if len(written) == 1 and written[0]["type"] == "text":
         return written[0]["text"]
     return written or None
 
 
-def _written_part(part: Mapping[str, Any]) -> dict[str, Any] | None:
-    kind, url = part.get("type"), part.get("url")
-    if kind == "reasoning":
+def _written_part(part: Mapping[str, Any], role: str) -> dict[str, Any] | None:
+    kind, url = part.get("type"), image_url_of(part)
+    if kind in {"reasoning", "redacted_thinking"}:
         return None
-    if kind == "file" and isinstance(url, str) and str(part.get("media_type") or "").startswith("image/"):
+    if url is not None and role == "user":  # nobody else shows any
         return {"type": "image_url", "image_url": {"url": url}}
     if kind == "file":
-        return {"type": "text", "text": f"[file: {part.get('name') or 'without a name'}]"}
+        return {"type": "text", "text": file_text(part)}
     return dict(part) if kind == "text" else {"type": "text", "text": text_of(part)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 from click.shell_completion import CompletionItem
 
@@ -10,6 +12,8 @@ from turso_hooks.errors import TursoHooksError
 
 _SHELLS = ("bash", "zsh", "fish")
 _OFFERED = 50
+_HARMLESS = re.compile(r"[\w.:@%+=/][\w.:@%+=/-]*", re.ASCII)
+"""Of ids: without blanks, line ends, quotes, and whatever else means something to a shell."""
 _HELP_CHARS = 60
 
 
@@ -35,7 +39,7 @@ def completion_command(ctx: click.Context, shell: str) -> None:
 def complete_session(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The sessions whose ids begin so, the newest first; none if the database cannot be asked.
 
-    Without those that a shell could take for something else: what it is given is lines.
+    Without those that a shell could take for something else: what it is given is put on its line as it is.
     """
     from turso_hooks.cli.options import settings_for  # noqa: PLC0415  # what completes a command's name does without
     from turso_hooks.query import connect_sync  # noqa: PLC0415
@@ -49,5 +53,5 @@ def complete_session(ctx: click.Context, _: click.Parameter, incomplete: str) ->
     return [
         CompletionItem(session_id, help=one_line(str(title or "")[:_HELP_CHARS]))
         for session_id, title in found
-        if isinstance(session_id, str) and one_line(session_id) == session_id
+        if isinstance(session_id, str) and _HARMLESS.fullmatch(session_id)
     ]

@@ -35,6 +35,9 @@ Block: TypeAlias = list[str]
 _DEEPEST = 6
 """Level of headings."""
 
+_DEEPEST_PARSED, _MARGIN = 100, 5
+"""Levels of quotations and lists that are looked at, and how near to their end nothing is believed any more."""
+
 _PARSED_CHARS = 200_000
 """What is longer is no prose, and is code, for it takes long to be parsed."""
 
@@ -108,12 +111,17 @@ def _harmless(text: str) -> Block:
 
 
 def _is_active(block: Block) -> bool:
-    parser = MarkdownIt("commonmark")
+    parser = MarkdownIt("commonmark", {"maxNesting": _DEEPEST_PARSED})
     parser.validateLink = lambda url: True  # type: ignore[method-assign]  # noqa: ARG005  # that we do: others may not
     known: dict[str, Any] = {}
-    tokens = _flat(parser.parse("\n".join(block), known))
-    is_active = any(token.type in _ACTIVE or _leads_astray(token) for token in tokens)
-    return is_active or bool(known.get("references"))  # a definition means what others say, too
+    try:
+        tokens = list(_flat(parser.parse("\n".join(block), known)))
+    except RecursionError:
+        return True
+    if any(token.level >= _DEEPEST_PARSED - _MARGIN for token in tokens):  # what is deeper was not looked at
+        return True
+    defines = bool(known.get("references"))  # what others say may mean something else then
+    return defines or any(token.type in _ACTIVE or _leads_astray(token) for token in tokens)
 
 
 def _leads_astray(token: Token) -> bool:

@@ -122,6 +122,8 @@ class Searcher:
             raise QueryError(f"there is no order {order!r:.40}: it is one of {', '.join(ORDERS)}")
         checked_limit(limit)
         place, shown = _place_of(cursor) if cursor is not None else (None, [])
+        if cursor is not None and order == "relevance" and (place or 0) < 0:
+            raise wrong_cursor(cursor)
         term = parse(text)
         if term is None:
             return Found(hits=(), next_cursor=None, looked_at=0, is_whole=True, looked_back_to=None, has_index=True)
