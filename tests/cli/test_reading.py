@@ -190,7 +190,7 @@ def test_a_hundred_megabytes_that_mean_harm_are_safe_in_every_view(tmp_path: Pat
         while index.is_waiting():
             index.add_waiting()
     url = f"file:{database}"
-    shows = [["show", "s", *options] for options in ([], ["--markdown"], ["--full", "--markdown"])]
+    shows = [["show", "s", *options] for options in ([], ["--markdown"])]
     for command in (["sessions"], ["search", "script"], ["tail", "--jsonl"], *shows):
         with (tmp_path / "output").open("w+b") as output:
             code = subprocess.run([COMMAND, *command, "--db", url], stdout=output, check=False, timeout=120).returncode
