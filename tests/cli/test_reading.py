@@ -136,6 +136,7 @@ def test_on_a_terminal_there_are_colours_and_nothing_steers_it(
     assert "\x1b[31m'; DROP" not in shown
 
 
+@pytest.mark.slow
 def test_every_view_shows_what_is_no_text_no_number_and_no_json(database: Path, run: Run) -> None:
     odd = b"\xff\x00\xfe"
     with EmbeddedDatabase(database) as opened:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from contract.test_rows import url_of, write
 from serving.servers import LibsqlServer
 from turso_hooks.drivers import Database, open_database, parse_database_url
-from turso_hooks.errors import DatabaseUnavailable
+from turso_hooks.errors import DatabaseLocked, DatabaseUnavailable
 from turso_hooks.events import (
     Event,
     MessageAdded,
@@ -261,7 +262,12 @@ def test_a_row_of_which_another_program_changes_text_and_time_at_once_leaves_not
 
 def write_by(database: Database, writer_id: str, events: list[Event]) -> None:
     begin, end = Standing(None, Numbering()), Standing(Position(1, 1), Numbering(1))
-    write_batch(database, Batch(writer_id, begin, end, [row_of(each) for each in events], len(events)), START)
+    batch = Batch(writer_id, begin, end, [row_of(each) for each in events], len(events))
+    for _ in range(200):  # as a shipper tries again
+        with suppress(DatabaseLocked):
+            write_batch(database, batch, START)
+            return
+    raise AssertionError("the database is never free")
 
 
 def contents(database: Database) -> list[tuple[object, ...]]:

@@ -174,6 +174,7 @@ def test_a_door_that_is_entered_twice_changes_nothing(
     assert rows(table, database) == once
 
 
+@pytest.mark.slow
 def test_all_doors_at_once_are_one_session(agents: Any, model_server: ModelServer, table: Table) -> None:
     """The adapter logs in its process, hooks start drains, and somebody watches the transcripts."""
     agents.turso_hooks("install", "claude-code")

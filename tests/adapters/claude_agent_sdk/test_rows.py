@@ -123,6 +123,7 @@ def test_a_tool_that_fails_is_an_error_with_its_output(agents: Any, model_server
     assert table("sessions")[0]["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_a_tool_that_is_denied_is_an_error_and_a_note(agents: Any, model_server: ModelServer, table: Table) -> None:
     agents.run("[denied]")
     compared(model_server, table)
@@ -152,6 +153,7 @@ def test_a_sub_agent_is_a_session_under_the_call_that_started_it(
     assert sum(row["cost_usd"] for row in table("model_calls")) == pytest.approx(total)
 
 
+@pytest.mark.slow
 def test_a_conversation_goes_on_when_it_is_resumed_and_a_fork_is_another(
     agents: Any, model_server: ModelServer, table: Table
 ) -> None:
@@ -228,7 +230,7 @@ def test_a_request_that_is_refused_ends_the_session_as_an_error_and_raises_what_
         pytest.param("plain", "client", marks=pytest.mark.slow),
         pytest.param("two", "query", marks=pytest.mark.slow),
         ("denied", "client"),
-        ("parent", "query"),
+        pytest.param("parent", "query", marks=pytest.mark.slow),
     ],
 )
 def test_the_agent_gets_what_the_sdk_yields_in_order_and_its_own_hooks_hear_what_they_heard(

@@ -133,6 +133,7 @@ def cut_every(proxy: Proxy, seconds: float) -> Iterator[None]:
         cutting.join()
 
 
+@pytest.mark.slow
 def test_what_is_logged_is_what_the_server_says_live_and_imported(
     opencode: OpenCode, model_server: ModelServer, log: MakeLog
 ) -> None:
