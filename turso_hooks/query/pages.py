@@ -63,7 +63,7 @@ _TIMELESS = "-"
 """The cursor of the place before all that has no time."""
 
 _MOST = 2**63
-"""More is no number in a database."""
+"""Integers in a database are less than this."""
 
 
 def cursor_of(*key: int | str | None) -> str:
@@ -88,7 +88,7 @@ def _can_be_sent(part: Any) -> bool:
     """Whether a database takes it, or it is a list, which whoever asked for one looks into."""
     if isinstance(part, str):
         return part.isprintable() or part.encode(errors="replace").decode() == part
-    return isinstance(part, list) or (isinstance(part, (int, float)) and abs(part) <= _MOST)
+    return isinstance(part, (list, float)) or (isinstance(part, int) and -_MOST <= part < _MOST)
 
 
 def key_with_id_of(cursor: str) -> tuple[int | None, str | None]:

@@ -28,7 +28,7 @@ def completion_command(ctx: click.Context, shell: str) -> None:
     zsh:   turso-hooks completion zsh > a folder in $fpath, as _turso-hooks
     fish:  turso-hooks completion fish > ~/.config/fish/completions/turso-hooks.fish
     """  # noqa: D301  # to click a backspace says that lines stay as they are
-    from click.shell_completion import get_completion_class  # noqa: PLC0415
+    from click.shell_completion import get_completion_class  # noqa: PLC0415  # wanted only here
 
     complete = get_completion_class(shell)
     if complete is None:
