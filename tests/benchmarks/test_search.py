@@ -94,11 +94,11 @@ class Filled:
                 self._unindexed += len(rows)
                 rows = []
                 if self._unindexed >= ADDED_AT_ONCE and self._index is not None:
-                    self._timed(self._index.add_waiting)
+                    self._timed(self._index.add_some)
                     self._unindexed = 0
         self.sessions += sessions
         while self._index is not None and self._index.is_waiting():
-            self._timed(self._index.add_waiting)
+            self._timed(self._index.add_some)
 
     def _timed(self, work: Callable[[], object]) -> None:
         began = time.perf_counter()

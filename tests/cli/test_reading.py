@@ -163,7 +163,7 @@ def test_every_view_shows_what_is_no_text_no_number_and_no_json(database: Path, 
             for command in commands:
                 said = run(*command, "--db", f"file:{database}")
                 assert (command, said.returncode, said.stderr.replace("nothing was found\n", "")) == (command, 0, "")
-            index.add_waiting()
+            index.add_some()
 
 
 def test_columns_of_one_name_are_told_apart_in_json(database: Path, run: Run) -> None:
@@ -189,7 +189,7 @@ def test_a_hundred_megabytes_that_mean_harm_are_safe_in_every_view(tmp_path: Pat
             opened.execute(insert, tuple(row.values()))
         index = SearchIndex(opened)
         while index.is_waiting():
-            index.add_waiting()
+            index.add_some()
     url = f"file:{database}"
     shows = [["show", "s", *options] for options in ([], ["--markdown"])]
     for command in (["sessions"], ["search", "script"], ["tail", "--jsonl"], *shows):

@@ -76,7 +76,7 @@ def test_every_view_of_large_rows_has_all_of_them(database: Database) -> None:
 def test_large_texts_are_found(database: Database, is_indexed: bool) -> None:
     index = SearchIndex(database)
     while is_indexed and index.is_waiting():
-        index.add_waiting()
+        index.add_some()
     reader = Reader(database)
     for order in ("newest", "relevance"):
         found = reader.search("yes say", order=order, limit=30, kind="message")

@@ -97,7 +97,7 @@ def index_all(database: Database) -> bool:
     """Bring everything into the index; whether there is one."""
     index = SearchIndex(database)
     while index.is_waiting():
-        index.add_waiting()
+        index.add_some()
     return index.prepare()
 
 
@@ -235,16 +235,16 @@ def test_the_index_is_what_it_would_be_if_it_were_made_anew(database: Database, 
         if pick.random() < 0.5:
             database.execute(pick.choice(by_others), operation="write")
         if pick.random() < 0.6:
-            index.add_waiting()
+            index.add_some()
     while index.is_waiting():
-        index.add_waiting()
+        index.add_some()
     kept = contents(database)
     reader = Reader(database)
     found = {word: sorted(hit.row_id for hit in reader.search(word, limit=1000).hits) for word in WORDS}
     index.empty()
     waiting = {word: sorted(hit.row_id for hit in reader.search(word, limit=1000).hits) for word in WORDS}
     while index.is_waiting():
-        index.add_waiting()
+        index.add_some()
     assert contents(database) == kept
     assert found == waiting == {w: sorted(hit.row_id for hit in reader.search(w, limit=1000).hits) for w in WORDS}
 
@@ -289,7 +289,7 @@ def test_what_takes_a_server_longer_than_a_request_may_is_indexed_all_the_same(l
         failures = 0
         while index.is_waiting():
             try:
-                index.add_waiting()
+                index.add_some()
             except DatabaseUnavailable:
                 failures += 1
         assert failures
@@ -306,8 +306,8 @@ with open_database(parse_database_url(sys.argv[1])) as database:
     print("begins", flush=True)
     while True:
         try:
-            index.at_once = 7  # many small transactions: others get in between
-            index.add_waiting()
+            index.pace.at_once = 7  # many small transactions: others get in between
+            index.add_some()
         except DatabaseUnavailable:
             pass
 """

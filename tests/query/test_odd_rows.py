@@ -105,7 +105,7 @@ def test_what_is_indexed_between_two_pages_of_a_search_is_found_once(opened: Dat
     assert index.prepare()
     for n in range(4):
         insert_message(opened, f"a{n}", content="needle", created_at="2026-01-01 00:00:00")
-    index.add_waiting()
+    index.add_some()
     for n in range(5):
         insert_message(opened, f"b{n}", content="needle", created_at="2026-01-01 00:00:00")
         insert_message(opened, f"c{n}", content="needle", created_at="2026-01-01 00:00:05")
@@ -117,8 +117,8 @@ def test_what_is_indexed_between_two_pages_of_a_search_is_found_once(opened: Dat
         cursor = page.next_cursor
         if cursor is None:
             break
-        index.at_once = 2
-        index.add_waiting()
+        index.pace.at_once = 2
+        index.add_some()
     assert sorted(found) == sorted(f"{letter}{n}" for letter, most in (("a", 4), ("b", 5), ("c", 5)) for n in range(most))
 
 
@@ -127,7 +127,7 @@ def test_pages_of_a_search_end_where_more_waits_than_is_looked_at(opened: Databa
     assert SearchIndex(opened).prepare()
     for n in range(30):
         insert_message(opened, f"a{n}", content="needle" if n % 6 == 0 else "hay", created_at="2026-01-01 00:00:00")
-    SearchIndex(opened).add_waiting()
+    SearchIndex(opened).add_some()
     for n in range(1100):
         insert_message(opened, f"b{n}", content="hay", created_at="2026-01-01 00:00:05")
     found: list[str] = []
@@ -170,6 +170,6 @@ def test_parentheses_may_be_what_is_not_to_be_there(opened: Database, query: str
     insert_session(opened, "s")
     insert_message(opened, "a", content="foo bar")
     insert_message(opened, "b", content="bar baz")
-    SearchIndex(opened).add_waiting()
+    SearchIndex(opened).add_some()
     page = Reader(opened).search(query)
     assert ([hit.row_id for hit in page.hits], page.looked_at < 10) == (found, True)

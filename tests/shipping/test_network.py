@@ -189,7 +189,8 @@ def test_a_connection_cut_before_the_answer_counts_nothing_twice(
             assert "broke off" in str(error)  # noqa: PT017  # how often is what counts
             failures += 1
             assert failures < 20
-    assert failures == network.cuts > 3
+    assert network.cuts > 3
+    assert network.cuts - failures <= 1  # with statistics nobody is told: they are brought up to date the next time
     assert is_whole(real)
 
 

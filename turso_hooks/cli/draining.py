@@ -104,7 +104,7 @@ def _drained(settings: Settings, idle_s: float) -> DrainResult:
     shipper = Shipper(open_store(settings), folder, batch_events=settings.batch_events, search_index=search_index)
     try:
         result.hook_lines = _take_and_ship(settings, shipper, idle_s)
-        shipper.index_rest()
+        shipper.upkeep_rest()
     finally:
         shipper.close()
         if lock is not None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import click
 
 from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
 from turso_hooks.cli.text import one_line, plural
+from turso_hooks.drivers import Database
 from turso_hooks.journal import JournalFolder
 from turso_hooks.settings import Settings
 from turso_hooks.shipping import KEPT_OTHERWISE, NO_EVENTS, REFUSED, Books, WriterBooks, read_books
-from turso_hooks.store import Gap, open_store, target_of
+from turso_hooks.store import FIRST_WITH_STATISTICS, Gap, differences, open_store, schema_version, target_of
 
 _BUSY_S = 5.0
 """How long a database that is locked is waited for."""
@@ -21,20 +23,24 @@ _BUSY_S = 5.0
 _SHOWN_GAPS = 20
 """The gaps shown to a person, the latest ones; `--json` has all of them."""
 
+_MOST_DIFFERENCES = 10
+
 _TOTALS = ("numbers", "shipped", "waiting", "missing", "damaged", "refused", "unaccounted")
 
 
 @click.command("verify")
 @database_option
+@click.option("--journal-only", is_flag=True, help="Do not count all that was logged to compare it with the statistics.")
 @json_option
-def verify_command(database_url: str | None, as_json: bool) -> int:
+def verify_command(database_url: str | None, journal_only: bool, as_json: bool) -> int:
     """Add up whether every recorded event is accounted for.
 
     Every record of a journal has a number. What came to the database, what waits here and what is missing must add up, and
-    what is missing must have a reason. Exits with 1 if that is not so. Nothing is changed or waited for.
+    what is missing must have a reason. Statistics must be what a full count gives: for that all that was logged is read. Exits
+    with 1 if that is not so. Nothing is changed or waited for.
     """
     settings = settings_for(database_url)
-    books = _read(settings)
+    books = _read(settings, with_statistics=not journal_only)
     if as_json:
         print_json(_plain(books))
     else:
@@ -42,7 +48,7 @@ def verify_command(database_url: str | None, as_json: bool) -> int:
     return 1 if books.problems else 0
 
 
-def _read(settings: Settings) -> Books:
+def _read(settings: Settings, *, with_statistics: bool) -> Books:
     target = target_of(settings)
     folder = JournalFolder(settings.state_folder, target.name)
     if target.path is not None and not os.path.exists(target.path):  # noqa: PTH110  # Path.exists raises where it may not look
@@ -50,7 +56,20 @@ def _read(settings: Settings) -> Books:
         books.unseen.append("the database: its file is not there, or not yet")
         return books
     with open_store(settings, target, read_only=True, busy_timeout_s=_BUSY_S) as database:
-        return read_books(folder, database)
+        books = read_books(folder, database)
+        if with_statistics:
+            _compare_statistics(books, database)
+        return books
+
+
+def _compare_statistics(books: Books, database: Database) -> None:
+    if schema_version(database) < FIRST_WITH_STATISTICS:
+        books.unseen.append("statistics: the database is of a version that has none")
+        return
+    found = list(islice(differences(database), _MOST_DIFFERENCES))
+    books.problems += [f"statistics are not what a full count gives: {each}" for each in found]
+    if found:
+        books.problems.append("to count everything anew: turso-hooks recount --anew")
 
 
 def _plain(books: Books) -> dict[str, Any]:

@@ -21,6 +21,18 @@ class ValueNotSendable(Exception):
     """An argument has no form in which a server could take it; the message says why."""
 
 
+def runs_of(count: int, most: int) -> Iterator[tuple[int, int]]:
+    """Begins and ends of runs that make up `count`: each `most` long or, at last, a lower power of two.
+
+    So there are few lengths, for each of which a statement is prepared.
+    """
+    begin = 0
+    while begin < count:
+        length = min(most, 1 << (count - begin).bit_length() - 1)
+        yield begin, begin + length
+        begin += length
+
+
 def json_text(value: Any) -> bytes:
     """JSON in UTF-8. Raises `ValueNotSendable` for text that is no Unicode."""
     try:

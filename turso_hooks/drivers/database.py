@@ -6,7 +6,7 @@ kind. They mean the same; one suite of tests holds all of them to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
@@ -14,11 +14,12 @@ from typing_extensions import Self
 
 
 class Bulk(NamedTuple):
-    """A statement that takes all of its rows as one argument: JSON, an array of arrays.
+    """A statement that takes many rows at once.
 
-    Over a network a statement a row costs 20 to 35 times as much (1,000 rows: libsql-server 0.24 700 ms to 20, Turso's server
-    0.6 500 ms to 50). Numbers in JSON do not arrive exactly everywhere (libsql-server's json_extract makes 0.399506 the next
-    float but one time in thousands), so a float stands there as three integers whose quotients are exactly it.
+    Over a network it takes them as one argument: JSON, an array of arrays. There a statement a row costs 20 to 35 times as much
+    (1,000 rows: libsql-server 0.24 700 ms to 20, Turso's server 0.6 500 ms to 50). Numbers in JSON do not arrive exactly
+    everywhere (libsql-server's json_extract makes 0.399506 the next float but one time in thousands), so a float stands there
+    as three integers whose quotients are exactly it.
 
     No two rows of one statement may write the same row of the table: SQLite 3.40 and libsql-server 0.24 damage the file where
     one statement updates a row that it inserted itself and that is too long for a page.
@@ -27,6 +28,9 @@ class Bulk(NamedTuple):
     sql: str
     reals: frozenset[int] = frozenset()
     """Positions of a row that may hold a float, as `[n, d, e]`, which is n / d / e; everywhere else there is none."""
+    of_values: Callable[[int], str] | None = None
+    """The SQL for so many rows whose values are bound one after the other, for the engine in this process. There a statement
+    a row costs twice as much where triggers write too: SQLite keeps the pages a statement changes, to be able to undo it."""
 
 
 class Statement(NamedTuple):
@@ -35,7 +39,7 @@ class Statement(NamedTuple):
     sql: str
     rows: Sequence[Sequence[Any]] = ((),)
     bulk: Bulk | None = None
-    """The same for all rows at once, for drivers to which each statement is dear."""
+    """The same for many rows at once."""
 
 
 class Rows(NamedTuple):

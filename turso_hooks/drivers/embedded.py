@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from turso_hooks import forking
+from turso_hooks.drivers.bulk import runs_of
 from turso_hooks.drivers.database import Rows, Statement
 from turso_hooks.drivers.filesystems import network_filesystem
 from turso_hooks.drivers.meanings import meaning_of
@@ -36,6 +37,9 @@ _TRY_S = 0.05
 
 _POLL_S = 0.001
 """Between two tries: our own lock is free for so long."""
+
+_ROWS_AT_ONCE = 32
+"""So many rows in one statement: more gains nothing, and before SQLite 3.32 a statement has 999 values at most."""
 
 _T = TypeVar("_T")
 
@@ -161,7 +165,7 @@ class EmbeddedDatabase:
         mode = "rwc" if not self._read_only else "ro&immutable=1" if self._is_immutable else "ro"
         uri = f"file:{quote(str(self._path), errors='surrogateescape')}?mode={mode}"
         return sqlite3.connect(
-            uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_TRY_S, cached_statements=64
+            uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_TRY_S, cached_statements=128
         )
 
     def _look_at_file(self) -> tuple[int, ...] | None:
@@ -231,11 +235,23 @@ def _fetch(connection: sqlite3.Connection, sql: str, arguments: Sequence[Any] | 
         cursor.close()
 
 
+def _run(connection: sqlite3.Connection, statement: Statement) -> None:
+    rows, of_values = statement.rows, None if statement.bulk is None else statement.bulk.of_values
+    if len(rows) == 1:
+        connection.execute(statement.sql, rows[0])
+    elif of_values is None:
+        connection.executemany(statement.sql, rows)
+    else:
+        for begin, end in runs_of(len(rows), _ROWS_AT_ONCE):
+            sql = of_values(end - begin) if end - begin > 1 else statement.sql
+            connection.execute(sql, [value for row in rows[begin:end] for value in row])
+
+
 def _transaction(connection: sqlite3.Connection, statements: Sequence[Statement]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for sql, rows, _ in statements:
-            connection.executemany(sql, rows) if len(rows) != 1 else connection.execute(sql, rows[0])
+        for statement in statements:
+            _run(connection, statement)
         connection.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):

@@ -9,8 +9,8 @@
             print(hit.session_id, "".join(piece.text for piece in hit.snippet))
 
 `connect` gives the same to be awaited, on asyncio and on trio. `reader` is what is asked, `filters` which sessions are meant,
-`pages` how results go on; `sessions`, `entries` and `search` answer, by `asking` the database; `rows` makes `results` of what
-comes back.
+`pages` how results go on; `sessions`, `entries`, `search` and `stats` answer, by `asking` the database; `rows` makes `results`
+of what comes back.
 """
 
 from __future__ import annotations
@@ -34,16 +34,19 @@ from turso_hooks.query.results import (
     ToolCall,
     Totals,
 )
+from turso_hooks.query.stats import Durations, Numbers, Stats
 
 __all__ = [
     "AsyncReader",
     "Conversation",
+    "Durations",
     "Filters",
     "Found",
     "Hit",
     "Message",
     "ModelCall",
     "Note",
+    "Numbers",
     "Page",
     "Piece",
     "Reader",
@@ -51,6 +54,7 @@ __all__ = [
     "SessionSummary",
     "SessionTree",
     "SqlResult",
+    "Stats",
     "Tail",
     "ToolCall",
     "Totals",

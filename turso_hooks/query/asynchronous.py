@@ -23,6 +23,7 @@ from turso_hooks.query.results import (
     Tail,
     ToolCall,
 )
+from turso_hooks.query.stats import Stats
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -128,6 +129,10 @@ class AsyncReader:
     ) -> Tail:
         """See `Reader.tail`."""
         return await self._ask(partial(self._reader.tail, session_id, limit=limit, cursor=cursor, **filters))
+
+    async def stats(self, by: str = "day", **filters: Unpack[Filters]) -> Stats:
+        """See `Reader.stats`."""
+        return await self._ask(partial(self._reader.stats, by, **filters))
 
     async def sql(self, sql: str, arguments: Sequence[Any] = ()) -> SqlResult:
         """See `Reader.sql`."""

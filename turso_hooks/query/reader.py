@@ -28,6 +28,7 @@ from turso_hooks.query.results import (
 )
 from turso_hooks.query.resuming import request_of
 from turso_hooks.query.search import Searcher
+from turso_hooks.query.stats import Stats, stats
 from turso_hooks.settings import load_settings
 from turso_hooks.store import open_store
 
@@ -188,6 +189,19 @@ class Reader:
         of_session = meant_by(filters, self._asker.now()).together()
         one = self._id_of(session_id) if session_id is not None else None
         return entries.tail(self._asker, of_session, one, limit=limit, cursor=cursor)
+
+    def stats(self, by: str = "day", **filters: Unpack[Filters]) -> Stats:
+        """How much there is of everything: sessions, messages, calls, errors, tokens, costs, durations.
+
+        Of each `day`, `month`, `model`, `provider`, `tool`, `agent_type`, `project`, `user_id` or `runner`, and in total. Here
+        `since` and `until` say when it happened: all days of UTC that they touch. It is right at once after whatever was
+        written, changed or deleted, by any program.
+
+        Reads a row for each value, kind of thing and bucket of durations in each whole month and each other day (by day: in
+        each day), and of what was logged in the last seconds a few for each session; however many messages there are. With
+        other filters it reads a few rows for each session that is meant, and day of it.
+        """
+        return stats(self._asker, by, filters)
 
     def sql(self, sql: str, arguments: Sequence[Any] = ()) -> SqlResult:
         """The result of any query in SQL. A file is opened so that it cannot be written; a server may obey, if its token may.

@@ -32,13 +32,12 @@ from turso_hooks.shipping.contact import ContactLog
 from turso_hooks.shipping.counts import decode_tally, warn_once
 from turso_hooks.shipping.sizing import SMALLEST_BYTES, BatchSize
 from turso_hooks.shipping.source import Source
+from turso_hooks.shipping.upkeep import Upkeep
 from turso_hooks.store import (
-    ADDED_AT_ONCE,
     Batch,
     DeadLetter,
     Position,
     Row,
-    SearchIndex,
     Standing,
     finish_writer,
     prepare_schema,
@@ -56,12 +55,6 @@ _MOST_MOVES = 3
 
 _STUCK = 5
 """A record that had no answer so often in a row, alone, may be in everybody's way for ever."""
-
-_INDEX_EVERY_S = 2.0
-"""How often to bring into the search index what has come since: a search looks at some of what waits by itself."""
-
-_INDEX_SELDOM_S = 60.0
-"""How often at least to try that where it fails: each failure may take as long as a request may."""
 
 _LARGE_BYTES = 64 * 1024
 """What is smaller gets through whatever lets anything through."""
@@ -107,12 +100,7 @@ class Shipper:
         self._own = None if writer is None else Source(writer.writer_id)
         self._adopted: dict[str, Source] = {}
         self._is_prepared = False
-        self._index = SearchIndex(database) if search_index else None
-        self._unindexed = 0
-        self._may_wait = True
-        """Whether something may not be in the index: at first, what came before this shipper."""
-        self._index_at = self._index_more_at = 0.0
-        self._index_failures = 0
+        self._upkeep = Upkeep(database, search_index=search_index)
 
     @property
     def own_position(self) -> tuple[int, int]:
@@ -134,7 +122,7 @@ class Shipper:
         with self._failures_told():
             self.prepare()
             is_shipped = self._ship(self._own, self._writer.discard)
-        self._index_what_waits()
+        self._upkeep.do_if_due()
         return is_shipped
 
     def adopt(self) -> int:
@@ -152,7 +140,7 @@ class Shipper:
                 self.prepare()
                 try:
                     if self._ship(source, _remover(source)):
-                        self._index_what_waits()
+                        self._upkeep.do_if_due()
                         return True
                 except DatabaseError:  # the next attempt begins with another one: this may concern this one alone
                     self._adopted[writer_id] = self._adopted.pop(writer_id)
@@ -162,39 +150,9 @@ class Shipper:
                 del self._adopted[writer_id]
         return False
 
-    def index_rest(self) -> None:
-        """Bring into the search index what was shipped and is not there yet, if nothing is in the way."""
-        while self._unindexed and self._index is not None and not self._index_failures:
-            self._index_some(self._index)
-
-    def _index_what_waits(self) -> None:
-        if self._index is None:
-            return
-        now = time.monotonic()
-        is_time = self._may_wait and now >= self._index_at
-        if is_time or (self._unindexed >= ADDED_AT_ONCE and now >= self._index_more_at):
-            self._index_some(self._index)
-
-    def _index_some(self, index: SearchIndex) -> None:
-        """A search goes without the index, if slower: so whatever is wrong with it, shipping goes on, and has its time."""
-        began = time.monotonic()
-        tried = index.at_once
-        try:
-            index.add_waiting()
-            self._unindexed = max(self._unindexed - tried, 0)
-            self._may_wait = self._unindexed > 0 or index.is_waiting()
-        except DatabaseUnavailable:
-            self._may_wait = True
-            self._index_failures += 1
-            pause_s = min(_INDEX_SELDOM_S, _INDEX_EVERY_S * 2**self._index_failures)
-            self._index_at = self._index_more_at = time.monotonic() + pause_s
-        except DatabaseError as error:
-            warn_once(f"index:{error.problem}", "%s. Until then searches are slow, and find the newest only.", error)
-            self._index = None
-        else:
-            self._index_failures = 0
-            now = time.monotonic()
-            self._index_at, self._index_more_at = now + _INDEX_EVERY_S, now + (now - began) / 2
+    def upkeep_rest(self) -> None:
+        """Make what was shipped quick to read, if nothing is in the way."""
+        self._upkeep.do_rest()
 
     def finish_own(self) -> None:
         """Note that this process's writer is done, if all of its records are in the database."""
@@ -419,8 +377,7 @@ class Shipper:
         self.shipped.records += batch.records
         self.shipped.own_records += batch.records if source is self._own else 0
         self.shipped.events += len(batch.rows)
-        self._unindexed += len(batch.rows)
-        self._may_wait = True
+        self._upkeep.note(len(batch.rows))
         self.shipped.dead_letters += len(batch.dead_letters)
         self.shipped.counts += batch.counts
 

@@ -28,8 +28,11 @@ from turso_hooks.store.ledger import (
     read_ledger,
     retry_dead_letter,
 )
+from turso_hooks.store.migrations import FIRST_WITH_STATISTICS
 from turso_hooks.store.numbering import DAMAGED, Gap, Numbering
 from turso_hooks.store.opening import open_store, target_of
+from turso_hooks.store.recounting import differences
+from turso_hooks.store.rollups import Rollups
 from turso_hooks.store.rows import Row, row_of
 from turso_hooks.store.schema import check_version, prepare_schema, schema_version
 from turso_hooks.store.search_index import ADDED_AT_ONCE, SearchIndex, is_indexed
@@ -58,6 +61,7 @@ __all__ = [
     "CJK_RANGES",
     "DAMAGED",
     "FINISHED_WRITERS",
+    "FIRST_WITH_STATISTICS",
     "KIND",
     "SEARCHED",
     "Batch",
@@ -66,6 +70,7 @@ __all__ = [
     "Ledger",
     "Numbering",
     "Position",
+    "Rollups",
     "Row",
     "SearchIndex",
     "SearchedTable",
@@ -76,6 +81,7 @@ __all__ = [
     "check_version",
     "close_turso_client",
     "create_turso_client",
+    "differences",
     "discard_dead_letter",
     "finish_writer",
     "get_turso_client",

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from turso_hooks.drivers import Bulk
 
@@ -104,7 +105,22 @@ class Table:
         number = f"row_number() OVER (PARTITION BY {session_id} ORDER BY key)"
         computed = [sql.format(session_id=session_id, number=number) for sql in self.computed.values()]
         # Without WHERE, ON CONFLICT would be read as the ON of a join (https://www.sqlite.org/lang_upsert.html).
-        return Bulk(self._merging(f"SELECT {', '.join([*values, *computed])} FROM json_each(?) WHERE true"), reals)
+        sql = self._merging(f"SELECT {', '.join([*values, *computed])} FROM json_each(?) WHERE true")
+        return Bulk(sql, reals, lru_cache(self._upsert_of_values))
+
+    def _upsert_of_values(self, count: int) -> str:
+        """`upsert` for so many rows."""
+        if not self.computed:
+            row = f"({', '.join(self._required(column, '?') for column in self.columns)})"
+            return self._merging(f"VALUES {', '.join([row] * count)}")
+        names = [f"column{n + 1}" for n in range(len(self.columns) + 2)]
+        marks = ", ".join("?" * (len(names) - 1))
+        rows = ", ".join(f"({marks}, {n})" for n in range(count))
+        *_, session_id, place = names
+        number = f"row_number() OVER (PARTITION BY {session_id} ORDER BY {place})"
+        values = [self._required(column, name) for column, name in zip(self.columns, names, strict=False)]
+        computed = [sql.format(session_id=session_id, number=number) for sql in self.computed.values()]
+        return self._merging(f"SELECT {', '.join([*values, *computed])} FROM (VALUES {rows}) WHERE true")
 
     def _merging(self, arriving: str) -> str:
         assignments = {column: self._claimed(claim, column) for claim in self.claims for column in claim}

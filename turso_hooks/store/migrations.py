@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from turso_hooks.store.counted import STATS_TABLES, STATS_TRIGGERS
+
 
 class Migration(NamedTuple):
     """What brings a database from the version before to `version`, in one transaction."""
@@ -211,8 +213,19 @@ _READING = Migration(
     ),
 )
 
-MIGRATIONS = (_ORIGINAL, _EVENTS, _JOURNAL, _GAPS, _MESSAGES_FIND_CALLS, _READING)
+_STATS = Migration(
+    7,
+    (
+        *STATS_TABLES,
+        *STATS_TRIGGERS,
+        # To be counted bit by bit: all at once would be longer than a server lets a transaction be.
+        "INSERT INTO stats_uncounted SELECT id FROM sessions",
+    ),
+)
+
+MIGRATIONS = (_ORIGINAL, _EVENTS, _JOURNAL, _GAPS, _MESSAGES_FIND_CALLS, _READING, _STATS)
 LATEST = MIGRATIONS[-1].version
+FIRST_WITH_STATISTICS = _STATS.version
 
 ORIGINAL_COLUMNS = (
     """SELECT id, agent_type, model, provider, started_at, ended_at, status, error_message, metadata

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from turso_hooks.drivers import Database, Statement
-from turso_hooks.errors import DatabaseUnusable, RowRefused, SchemaTooNew
+from turso_hooks.errors import DatabaseUnusable, RequestTooLarge, RowRefused, SchemaTooNew
 from turso_hooks.store.migrations import ALL_ORIGINAL_COLUMNS, LATEST, Migration, pending, statements_of
 
 VERSION_SQL = "SELECT max(version) FROM schema_version"
@@ -47,12 +47,21 @@ def born_at(database: Database) -> str | None:
 def prepare_schema(database: Database) -> list[int]:
     """Apply what is missing; returns the versions applied here. Raises `DatabaseError`.
 
-    A new database takes one transaction, another one for each version, so that what takes long is not done twice.
+    A new database takes one transaction, if a server takes so much at once; another one for each version, so that what takes
+    long is not done twice.
     """
     applied: list[int] = []
+    is_too_large = False
     while missing := pending(version := our_version(database)):
-        for migrations in [[each] for each in missing] if version else [missing]:
-            if not _are_applied_here(database, migrations):
+        for migrations in [[each] for each in missing] if version or is_too_large else [missing]:
+            try:
+                is_applied_here = _are_applied_here(database, migrations)
+            except RequestTooLarge:
+                if len(migrations) == 1:
+                    raise
+                is_too_large = True
+                break
+            if not is_applied_here:
                 break  # where the other process has got to is looked at anew
             applied += [migration.version for migration in migrations]
         else:

@@ -8,7 +8,7 @@ A row without a key waits. So whoever writes needs to know nothing of all this: 
 rest. Text that changes takes the key away, and puts the key and the old text, without which FTS5 cannot take it out again,
 aside in `search_removed`; so does a row that is deleted. A match whose key nobody has is none.
 
-`SearchIndex.add_waiting` takes out what was removed and gives keys to what waits, in transactions of its own. Row by row, in
+`SearchIndex.add_some` takes out what was removed and gives keys to what waits, in transactions of its own. Row by row, in
 the triggers themselves, it costs four times as much, for FTS5 writes what it has at every statement's savepoint, and a
 writer without FTS5 could write nothing any more.
 
@@ -17,10 +17,9 @@ Where the engine has no FTS5 (Turso's own, 0.6) there is no index and none of it
 
 from __future__ import annotations
 
-import time
-
 from turso_hooks.drivers import Database, Statement
-from turso_hooks.errors import DatabaseUnavailable, DatabaseUnusable, RowRefused
+from turso_hooks.errors import DatabaseUnusable, RowRefused
+from turso_hooks.store.pacing import Pace
 from turso_hooks.store.searched import KIND, SEARCHED, SMALL, WITHOUT_TEXT, SearchedTable, indexed, new_key, second_of
 
 FORMAT = 1
@@ -30,8 +29,6 @@ ADDED_AT_ONCE = 5000
 """The most rows of a table in one transaction: with fewer they cost more each, with more nothing is gained."""
 
 _FIRST_AT_ONCE = 1000
-_TARGET_S = 0.4
-"""How long a transaction may take, which is what another writer waits. A tenth of what Turso Cloud allows one (5 s)."""
 
 _FORMAT_SQL = "SELECT format FROM search_format"
 
@@ -108,8 +105,7 @@ class SearchIndex:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._is_there: bool | None = None
-        self.at_once = _FIRST_AT_ONCE
-        """How many rows of a table the next `add_waiting` brings at most: fewer where that takes long, or has no answer."""
+        self.pace = Pace(_FIRST_AT_ONCE, ADDED_AT_ONCE)
 
     def prepare(self) -> bool:
         """See to it that there is one; False where there can be none. The schema must be up to date."""
@@ -117,22 +113,14 @@ class SearchIndex:
             self._is_there = is_indexed(self._database) or self._create()
         return self._is_there
 
-    def add_waiting(self) -> None:
-        """Bring up to `at_once` rows of each table into it, if there is one. Reads as many rows as it brings."""
+    def add_some(self) -> int:
+        """Bring in some rows of each table, if there is an index; returns how many at most. Reads as many rows as it brings."""
         if not self.prepare():
-            return
-        began = time.monotonic()
-        statements = [Statement(sql, [(self.at_once,)] if "?" in sql else [()]) for sql in _ADD_WAITING]
-        try:
+            return ADDED_AT_ONCE
+        with self.pace.kept() as at_once:
+            statements = [Statement(sql, [(at_once,)] if "?" in sql else [()]) for sql in _ADD_WAITING]
             self._database.transaction(statements, operation="index what waits")
-        except DatabaseUnavailable:
-            self.at_once = max(1, self.at_once // 2)
-            raise
-        took_s = time.monotonic() - began
-        if took_s > _TARGET_S:
-            self.at_once = max(1, int(self.at_once * _TARGET_S / took_s))
-        elif took_s < _TARGET_S / 2:
-            self.at_once = min(ADDED_AT_ONCE, 2 * self.at_once)
+        return at_once
 
     def is_waiting(self) -> bool:
         """Whether something is not in it that should be, or is in it still. Reads six rows at most."""

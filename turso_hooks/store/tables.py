@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from turso_hooks.drivers import Bulk
 from turso_hooks.store.merging import UNKNOWN, Table, in_json
 
@@ -81,10 +83,20 @@ def _session_seen(arriving: str) -> str:
 _BEGAN_BEFORE = "(sessions.start_known = 0 AND excluded.started_at < sessions.started_at)"
 _SEEN = f"{{}}, '{UNKNOWN}', '{UNKNOWN}', {{}}, {{}}, 0, 'running', '', '', {{}}"
 
-SESSION_SEEN = _session_seen(f"VALUES ({_SEEN.format('?', '?', '?', '?')})")
+_SEEN_VALUES = f"({_SEEN.format('?', '?', '?', '?')})"
+
+
+@lru_cache
+def _sessions_seen(count: int) -> str:
+    return _session_seen(f"VALUES {', '.join([_SEEN_VALUES] * count)}")
+
+
+SESSION_SEEN = _sessions_seen(1)
 """Says when something of a session was seen first and last: a session of which nothing else is known gets a row."""
 
-BULK_SESSION_SEEN = Bulk(_session_seen(f"SELECT {_SEEN.format(*map(in_json, range(4)))} FROM json_each(?) WHERE true"))
+BULK_SESSION_SEEN = Bulk(
+    _session_seen(f"SELECT {_SEEN.format(*map(in_json, range(4)))} FROM json_each(?) WHERE true"), of_values=_sessions_seen
+)
 """The same for any number of sessions."""
 
 # Not max(sequence): Turso's engine would read the whole session for each row, and read only the last entry for this.

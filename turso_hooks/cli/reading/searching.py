@@ -1,8 +1,7 @@
-"""`search` and `reindex`."""
+"""`search`: what is found by words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -11,22 +10,15 @@ from turso_hooks.cli.options import (
     database_option,
     json_lines_option,
     json_option,
-    prepared,
     print_json,
     print_json_line,
     settings_for,
-    shown_url,
 )
 from turso_hooks.cli.reading.completing import complete_session
 from turso_hooks.cli.reading.filtering import filter_options, given
-from turso_hooks.cli.text import is_terminal, one_line, plural, when
-from turso_hooks.errors import DatabaseUnavailable, DatabaseUnusable
+from turso_hooks.cli.text import is_terminal, one_line, when
 from turso_hooks.query import Found, Hit, connect_sync
 from turso_hooks.query.search.searching import KINDS, ORDERS
-from turso_hooks.store import SearchIndex, open_store
-
-_MOST_FAILURES = 5
-"""In a row: the database may be busy, or may not do so much at once."""
 
 
 @click.command("search", context_settings={"ignore_unknown_options": True})
@@ -98,49 +90,3 @@ def _say_how_far(found: Found) -> None:
         until = f", back to {when(found.looked_back_to)}" if found.looked_back_to else ""
         what = "matches" if found.has_index else "rows"
         click.echo(f"the newest {found.looked_at:,} {what} were looked at{until}; there are more", err=True)
-
-
-@click.command("reindex")
-@database_option
-@click.option("--anew", is_flag=True, help="Empty the index first.")
-@json_option
-def reindex_command(database_url: str | None, anew: bool, as_json: bool) -> None:
-    """Bring into the search index what is not there yet: what was logged before there was one, or by another program.
-
-    Some thousand rows at a time, so that others can write in between; it may be stopped and called again.
-    """
-    settings = settings_for(database_url)
-    prepared(settings)
-    with open_store(settings) as database:
-        index = SearchIndex(database)
-        if not index.prepare():
-            problem = "its engine has no FTS5, or the index was made by another version"
-            raise DatabaseUnusable("make an index", database.name, problem, "searches look at the newest rows instead")
-        if anew:
-            index.empty()
-        for rows in _brought(index):
-            if is_terminal() and not as_json:
-                click.echo(f"\r{plural(rows, 'row')} at most", nl=False, err=True)
-    if as_json:
-        print_json({"database": shown_url(settings)})
-    else:
-        click.echo(f"everything in {one_line(shown_url(settings))} is in the index")
-
-
-def _brought(index: SearchIndex) -> Iterator[int]:
-    """Bring in all that waits; how many rows that were at most, after each transaction."""
-    rows = failures = 0
-    while True:
-        tried = index.at_once
-        try:
-            if not index.is_waiting():
-                return
-            index.add_waiting()
-        except DatabaseUnavailable:  # it may have been too much at once: the next attempt brings half
-            failures += 1
-            if failures > _MOST_FAILURES:
-                raise
-        else:
-            failures = 0
-            rows += tried
-            yield rows

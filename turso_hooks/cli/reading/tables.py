@@ -33,11 +33,17 @@ _WIDE = {"agent", "model", "provider", "project", "user", "runner", "error", "ti
 """Where there is not room for all, the widest of these is narrowed first; their texts are cut then."""
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of text under the names of their columns."""
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, are_numbers: bool = False) -> None:
+    """Print rows of text under the names of their columns; all but the first may be numbers."""
     table = _table()
-    for column in columns:
-        table.add_column(Text(one_line(shortened(column))), overflow="ellipsis")
+    for n, column in enumerate(columns):
+        is_number = are_numbers and n > 0
+        table.add_column(
+            Text(one_line(shortened(column))),
+            overflow="ellipsis",
+            justify="right" if is_number else "left",
+            no_wrap=is_number,
+        )
     for row in rows:
         table.add_row(*(Text(shortened(cell, _CELL_CHARS)) for cell in row))
     show([table])
