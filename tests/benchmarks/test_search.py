@@ -20,10 +20,11 @@ from typing import Any
 
 import pytest
 
-from turso_hooks.drivers import EmbeddedDatabase
+from turso_hooks.drivers import EmbeddedDatabase, Statement
 from turso_hooks.events import Event, MessageAdded, SessionEnded, SessionStarted, ToolCallFinished
 from turso_hooks.query import Reader
-from turso_hooks.store import ADDED_AT_ONCE, SearchIndex, prepare_schema, row_of
+from turso_hooks.store import ADDED_AT_ONCE, Rollups, SearchIndex, prepare_schema, row_of
+from turso_hooks.store.counted import STATS_TRIGGERS
 from turso_hooks.store.writing import row_statements
 
 pytestmark = pytest.mark.benchmark(group="search")
@@ -70,13 +71,17 @@ def conversation(n: int, say: Callable[[random.Random, int], str] = said, messag
 
 
 class Filled:
-    """A database that is filled with conversations, with an index or without."""
+    """A database that is filled with conversations, with an index and statistics or without."""
 
-    def __init__(self, path: Path, *, has_index: bool) -> None:
+    def __init__(self, path: Path, *, has_index: bool, has_statistics: bool = True) -> None:
         self.path = path
         self.database = EmbeddedDatabase(path)
         prepare_schema(self.database)
+        if not has_statistics:
+            names = [trigger.split()[2] for trigger in STATS_TRIGGERS]
+            self.database.transaction([Statement(f"DROP TRIGGER {name}") for name in names])
         self._index = SearchIndex(self.database) if has_index else None
+        self._rollups = Rollups(self.database) if has_statistics else None
         self._unindexed = 0
         self.events = 0
         self.sessions = 0
@@ -99,6 +104,8 @@ class Filled:
         self.sessions += sessions
         while self._index is not None and self._index.is_waiting():
             self._timed(self._index.add_some)
+        while self._rollups is not None and self._rollups.is_waiting():
+            self._timed(self._rollups.do_some)
 
     def _timed(self, work: Callable[[], object]) -> None:
         began = time.perf_counter()
@@ -110,28 +117,34 @@ class Filled:
         return self.events / self.took_s
 
 
+KEPT = {
+    "without": {"has_index": False, "has_statistics": False},
+    "with statistics": {"has_index": False, "has_statistics": True},
+    "with the index": {"has_index": True, "has_statistics": False},
+    "with both": {"has_index": True, "has_statistics": True},
+}
+LEAST = {"with the index": 0.4, "with both": 0.35}
+
+
 @pytest.mark.parametrize("language", ["words", "Chinese"])
-def test_inserting_with_the_search_index(tmp_path: Path, measure: Any, language: str) -> None:
+def test_inserting_with_the_search_index_and_statistics(tmp_path: Path, measure: Any, language: str) -> None:
+    names = list(KEPT) if language == "words" else ["without", "with both"]
+
     def one_round() -> dict[str, dict[str, float]]:
         rates = {}
-        for name in random.sample(["without", "with the index"], 2):
+        for name in random.sample(names, len(names)):
             path = tmp_path / f"{name}-{random.getrandbits(32)}.db"
-            filled = Filled(path, has_index=name != "without")
+            filled = Filled(path, **KEPT[name])
             with closing(filled.database):
-                filled.add(300, said if language == "words" else said_in_chinese)
+                filled.add(200, said if language == "words" else said_in_chinese)
             rates[name] = {"rate": filled.rate}
             path.unlink()
         return rates
 
     found = measure(one_round)
-    found.compare(
-        f"inserting and indexing, {language}",
-        "with the index",
-        "without",
-        "rate",
-        "events/s",
-        least=0.4 if language == "words" else None,
-    )
+    for name in names[1:]:
+        least = LEAST.get(name) if language == "words" else None
+        found.compare(f"inserting {name}, {language}", name, "without", "rate", "events/s", least=least)
 
 
 BARE = {

@@ -177,7 +177,7 @@ COUNTED = (
 
 KEY = ("session_id", "day", "kind", "name", "provider")
 STATS_KEY = "dimension, span, period, value, kind, model, provider"
-DURATIONS_KEY = "dimension, span, period, value, kind, lower_ms"
+DURATIONS_KEY = "dimension, span, period, value, kind"
 
 _SESSION_COUNTERS = {"completed": "({row}.status = 'completed')", "errors": "({row}.status = 'error')"}
 
@@ -198,8 +198,7 @@ STATS_TABLES = (
         PRIMARY KEY ({STATS_KEY}))""",
     f"""CREATE TABLE stats_durations (
         dimension TEXT NOT NULL, span TEXT NOT NULL, period TEXT NOT NULL, value TEXT NOT NULL, kind TEXT NOT NULL,
-        lower_ms INTEGER NOT NULL, count INTEGER NOT NULL,
-        PRIMARY KEY ({DURATIONS_KEY}))""",
+        durations TEXT NOT NULL, PRIMARY KEY ({DURATIONS_KEY}))""",
     "CREATE TABLE stats_uncounted (session_id TEXT PRIMARY KEY)",
 )
 
@@ -248,11 +247,18 @@ def spread(contributions: str, dimensions: Iterable[tuple[str, str]]) -> str:
 
 
 def spread_durations(contributions: str, dimensions: Iterable[tuple[str, str]]) -> str:
-    """SQL: the same of their durations, in the columns of `stats_durations`."""
-    return f"""SELECT dimension, span, {_PERIOD} AS period, {_VALUE} AS value, kind, CAST(bucket.key AS INTEGER) AS lower_ms,
+    """SQL: the same of their durations, each bucket by itself: `DURATIONS_KEY`, `lower_ms` and `count`."""
+    kind = f"CASE kind WHEN '{TOOL_CALL}' THEN kind ELSE '{MODEL_CALL}' END"
+    return f"""SELECT dimension, span, {_PERIOD} AS period, {_VALUE} AS value, {kind} AS kind, bucket.key AS lower_ms,
         sign * bucket.value AS count
         FROM ({contributions}) AS each CROSS JOIN ({_spans(dimensions)}) CROSS JOIN json_each(each.durations) AS bucket
         WHERE each.durations IS NOT NULL AND {_OF_DIMENSION}"""
+
+
+def packed(buckets: str, key: str) -> str:
+    """SQL: for each key its buckets as one JSON object, `durations`."""
+    return f"""SELECT {key}, '{{' || group_concat('"' || lower_ms || '":' || count) || '}}' AS durations
+        FROM (SELECT {key}, lower_ms, sum(count) AS count FROM ({buckets}) GROUP BY {key}, lower_ms) GROUP BY {key}"""
 
 
 def _spans(dimensions: Iterable[tuple[str, str]]) -> str:

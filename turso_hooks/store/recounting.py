@@ -92,12 +92,14 @@ def _of_sessions(database: Database, where: str, between: tuple[Any, ...]) -> It
 def _of_dimension(database: Database, dimension: str, span: str) -> Iterator[str]:
     spans = [(dimension, span)]
     where = f"dimension = '{dimension}' AND span = '{span}'"
-    for table, key, columns, spreading in (
-        ("stats", STATS_KEY, COUNTERS, spread),
-        ("stats_durations", DURATIONS_KEY, ("count",), spread_durations),
+    buckets = """SELECT dimension, span, period, stats_durations.value, kind, key AS lower_ms, each.value AS count
+        FROM stats_durations CROSS JOIN json_each(durations) AS each"""
+    for table, stored, key, columns, spreading in (
+        ("stats", "SELECT * FROM stats", STATS_KEY, COUNTERS, spread),
+        ("stats_durations", buckets, f"{DURATIONS_KEY}, lower_ms", ("count",), spread_durations),
     ):
         names = f"{key}, {', '.join(columns)}"
-        parts = [f"SELECT {names} FROM {table} WHERE {where}"]
+        parts = [f"SELECT {names} FROM ({stored}) WHERE {where}"]
         parts += [f"SELECT {names} FROM ({spreading(source, spans)})" for source in (_FRESH, _ALL)]
         sums = ", ".join(f"sum({column})" for column in columns)
         is_wrong = " OR ".join(f"sum({column}) <> 0" for column in columns)

@@ -15,6 +15,7 @@ from turso_hooks.store.counted import (
     KEY,
     STATS_KEY,
     contributions,
+    packed,
     recounted,
     recounted_sessions,
     spread,
@@ -35,6 +36,13 @@ _CHANGES = "rowid <= (SELECT max(rowid) FROM (SELECT rowid FROM stats_changes OR
 _CHANGED = f"SELECT * FROM stats_changes WHERE {_CHANGES}"
 _SPREAD = tuple((dimension, span) for dimension in DIMENSIONS for span in ("day", "month"))
 
+# Those that come, and those that are there already: Turso's engine (0.6) has no subquery in an upsert that could add them.
+_COMING = spread_durations(_CHANGED, _SPREAD)
+_BUCKETS = f"""{_COMING} UNION ALL
+    SELECT dimension, span, period, stats_durations.value, kind, each.key, each.value
+    FROM (SELECT DISTINCT {DURATIONS_KEY} FROM ({_COMING})) CROSS JOIN stats_durations USING ({DURATIONS_KEY})
+    CROSS JOIN json_each(durations) AS each"""
+
 _BRING = (
     f"DELETE FROM session_stats WHERE rowid IN (SELECT rowid FROM ({_WAITING}) WHERE count = 0)",
     f"""INSERT INTO stats_changes (sign, {", ".join(CONTRIBUTION)})
@@ -45,9 +53,7 @@ _BRING = (
         SELECT {STATS_KEY}, {", ".join(f"sum({column})" for column in COUNTERS)} FROM ({spread(_CHANGED, _SPREAD)})
         WHERE true GROUP BY {STATS_KEY}
         ON CONFLICT ({STATS_KEY}) DO UPDATE SET {", ".join(f"{each} = stats.{each} + excluded.{each}" for each in COUNTERS)}""",
-    f"""INSERT INTO stats_durations ({DURATIONS_KEY}, count)
-        SELECT {DURATIONS_KEY}, sum(count) FROM ({spread_durations(_CHANGED, _SPREAD)}) WHERE true GROUP BY {DURATIONS_KEY}
-        ON CONFLICT ({DURATIONS_KEY}) DO UPDATE SET count = stats_durations.count + excluded.count""",
+    f"INSERT OR REPLACE INTO stats_durations ({DURATIONS_KEY}, durations) {packed(_BUCKETS, DURATIONS_KEY)}",
     f"DELETE FROM stats_changes WHERE {_CHANGES}",
 )
 

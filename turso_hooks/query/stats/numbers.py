@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from turso_hooks.errors import QueryError
 from turso_hooks.query.asking import Asker
@@ -28,6 +30,10 @@ from turso_hooks.store.counted import (
 
 _OPERATION = "add up statistics"
 _NANO = 10**9
+_NOTHING = dict.fromkeys(COUNTERS, 0)
+_OF_TOKENS = tuple(map(COUNTERS.index, ("count", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")))
+
+_decode = msgspec.json.Decoder(dict[str, int]).decode
 
 
 def stats(asker: Asker, by: str, filters: Mapping[str, Any]) -> Stats:
@@ -66,30 +72,38 @@ class _Sum:
     """What was counted of one value: counters by kind, calls by length, and tokens that have no price yet."""
 
     value: str | None
-    counters: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    durations: defaultdict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    counters: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    durations: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     unpriced: defaultdict[Called, Tokens] = field(default_factory=lambda: defaultdict(Tokens))
 
     @property
     def is_any(self) -> bool:
-        return any(any(counters.values()) for counters in self.counters.values())
+        return any(any(counters) for counters in self.counters.values())
+
+    def count(self, kind: str, numbers: Sequence[int]) -> None:
+        before = self.counters.get(kind)
+        self.counters[kind] = [*numbers] if before is None else [a + b for a, b in zip(before, numbers, strict=True)]
 
     def add(self, other: _Sum) -> None:
-        for kind, counters in other.counters.items():
-            self.counters[kind].update(counters)
+        for kind, numbers in other.counters.items():
+            self.count(kind, numbers)
         for kind, durations in other.durations.items():
             self.durations[kind].update(durations)
         for called, tokens in other.unpriced.items():
             self.unpriced[called].add(tokens)
 
+    def of(self, *kinds: str) -> dict[str, int]:
+        """The counters of these kinds together."""
+        found = [self.counters[kind] for kind in kinds if kind in self.counters]
+        return dict(zip(COUNTERS, map(sum, zip(*found, strict=True)), strict=True)) if found else _NOTHING
+
     def numbers(self, estimator: Estimator) -> Numbers:
-        sessions, tools = self.counters[SESSION], self.counters[TOOL_CALL]
-        messages = self.counters[MESSAGE]
-        models = self.counters[MODEL_CALL] + self.counters[UNPRICED_CALL]
+        sessions, messages, tools = self.of(SESSION), self.of(MESSAGE), self.of(TOOL_CALL)
+        models = self.of(MODEL_CALL, UNPRICED_CALL)
         estimates = [(tokens, estimator.estimate(called, tokens)) for called, tokens in self.unpriced.items()]
         return Numbers(
             value=self.value,
-            sessions=sessions["count"] or self.counters[TOOL_USE]["count"],
+            sessions=sessions["count"] or self.of(TOOL_USE)["count"],
             sessions_completed=sessions["completed"],
             sessions_failed=sessions["errors"],
             session_success_rate=_rate(sessions),
@@ -98,7 +112,7 @@ class _Sum:
             model_calls=models["count"],
             model_errors=models["errors"],
             model_success_rate=_rate(models),
-            model_durations=_durations(self.durations[MODEL_CALL] + self.durations[UNPRICED_CALL]),
+            model_durations=_durations(self.durations[MODEL_CALL]),
             tool_calls=tools["count"],
             tool_errors=tools["errors"],
             tool_success_rate=_rate(tools),
@@ -117,38 +131,27 @@ class _Sum:
 def _sums(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], _Sum]:
     """By dimension and value."""
     sums: dict[tuple[str, str], _Sum] = {}
-    for row in rows:
-        dimension, value, kind, model, provider, period, durations, *numbers = row
+    for dimension, value, kind, model, provider, period, durations, *counters in rows:
         if isinstance(value, bytes):  # other programs may have written it
-            value = value.decode("utf-8", errors="replace")
-        found = sums.setdefault((dimension, value), _Sum(value or None))
-        counters = dict(zip(COUNTERS, numbers, strict=True))
-        found.counters[kind].update(counters)
-        found.durations[kind].update(dict(_buckets(durations)))
+            value = value.decode("utf-8", errors="replace")  # noqa: PLW2901
+        found = sums.get((dimension, value)) or sums.setdefault((dimension, value), _Sum(value or None))
+        if durations is not None:
+            found.durations[kind].update(_decode(durations))
+            continue
+        found.count(kind, counters)
         if kind == UNPRICED_CALL:
-            found.unpriced[Called(str(model), str(provider), period)].add(_tokens(counters))
+            found.unpriced[Called(str(model), str(provider), period)].add(Tokens(*(counters[n] for n in _OF_TOKENS)))
     return sums
 
 
-def _tokens(counters: Mapping[str, int]) -> Tokens:
-    names = ("count", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-    return Tokens(*(counters[name] for name in names))
-
-
-def _buckets(durations: str | None) -> Iterator[tuple[int, int]]:
-    for bucket in durations.split(",") if durations else ():
-        lower_ms, count = bucket.split(":")
-        yield int(lower_ms), int(count)
-
-
-def _rate(counters: Counter[str]) -> float | None:
+def _rate(counters: Mapping[str, int]) -> float | None:
     over = counters["completed"] + counters["errors"]
     return counters["completed"] / over if over else None
 
 
-def _durations(counts: Counter[int]) -> Durations:
+def _durations(counts: Mapping[str, int]) -> Durations:
     """Of buckets the figures: the smallest duration that so many of all do not exceed."""
-    buckets = sorted((lower, count) for lower, count in counts.items() if count > 0)
+    buckets = sorted((int(lower_ms), count) for lower_ms, count in counts.items() if count > 0)
     number = sum(count for _, count in buckets)
     if not number:
         return Durations(count=0, p50_ms=None, p95_ms=None, max_ms=None)

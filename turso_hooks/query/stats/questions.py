@@ -1,7 +1,7 @@
 """The question for numbers, in SQL: one statement, so that all of the answer is of one moment. Pure.
 
-What was brought to `stats` and `stats_durations` is summed up with what was not yet. These are of all sessions: with filters
-what is counted in `session_stats` of those that are meant is summed up instead.
+What was brought to `stats` and `stats_durations` is given with what was not yet. These are of all sessions: with filters, what
+is counted in `session_stats` of those that are meant is given instead.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 from turso_hooks.query.asking import Asked
 from turso_hooks.query.filters import Condition
 from turso_hooks.query.stats.periods import Days
-from turso_hooks.store.counted import COUNTERS, contributions, spread, spread_durations
+from turso_hooks.store.counted import COUNTERS, contributions, packed, spread, spread_durations
 
 BY = ("day", "month", "model", "provider", "tool", "agent_type", "project", "user_id", "runner")
 """What numbers can be asked by."""
 
-_KEY = "dimension, value, kind, model, provider, period"
-
+_COUNTERS = ", ".join(COUNTERS)
+_SUMS = ", ".join(f"sum({column})" for column in COUNTERS)
 _NO_COUNTERS = ", ".join("0" for _ in COUNTERS)
 _FRESH = f"""SELECT * FROM stats_changes UNION ALL
     SELECT 1, {contributions("session_stats")}
@@ -30,48 +30,37 @@ _OF_SESSIONS = f"""SELECT 1 AS sign, {contributions("session_stats")}
 def question(by: str, days: Days, of_sessions: Condition | None) -> Asked:
     """What asks for numbers; `of_sessions` says which sessions are meant, if not all.
 
-    The columns of the answer: dimension, value, kind, model, provider, period, durations as `lower_ms:count` with commas
-    between, and the counters.
+    The columns of the answer, of which there are several rows to be added up for a value: dimension, value, kind, model,
+    provider, period, durations as JSON from `lower_ms` to a number, and the counters.
     """
     dimensions = {"day": ("all",), "month": ("all",), "tool": ("tool", "all")}.get(by, (by,))
-    parts = [*_fresh(dimensions, days, of_sessions), *(_stored(dimensions, by, days) if of_sessions is None else ())]
     value = {"day": "period", "month": "substr(period, 1, 7)"}.get(by, "value")
-    if by == "tool":
-        value = "CASE dimension WHEN 'tool' THEN value ELSE '' END"
-    sums = ", ".join(f"sum({column}) AS {column}" for column in COUNTERS)
+    counters, durations = _fresh(dimensions, days, of_sessions)
+    stored = [] if of_sessions is not None else list(_stored(dimensions, by, days))
     # Where a price is to be estimated, it matters when.
-    in_buckets = f"""SELECT dimension, {value} AS value, kind, model, provider,
-        CASE model WHEN '' THEN '' ELSE substr(period, 1, 7) END AS period, lower_ms, sum(in_bucket) AS in_bucket, {sums}
-        FROM ({" UNION ALL ".join(sql for sql, _ in parts)}) GROUP BY 1, 2, 3, 4, 5, 6, 7"""
-    sql = f"""SELECT {_KEY}, group_concat(CASE WHEN in_bucket <> 0 THEN lower_ms || ':' || in_bucket END) AS durations, {sums}
-        FROM ({in_buckets}) GROUP BY {_KEY}"""
-    return sql, [argument for _, arguments in parts for argument in arguments]
+    key = f"dimension, {value} AS value, kind, model, provider, CASE model WHEN '' THEN '' ELSE substr(period, 1, 7) END"
+    name = f"SELECT dimension, {value}, kind, '', '', '', durations, {_NO_COUNTERS}"
+    parts: list[Asked] = [
+        *((f"SELECT {key}, NULL, {_SUMS} FROM stats {sql} GROUP BY 1, 2, 3, 4, 5, 6", arguments) for sql, arguments in stored),
+        (f"SELECT {key}, NULL, {_SUMS} FROM ({counters[0]}) GROUP BY 1, 2, 3, 4, 5, 6", counters[1]),
+        *((f"{name} FROM stats_durations {sql}", arguments) for sql, arguments in stored),
+        (f"{name} FROM ({packed(durations[0], 'dimension, period, value, kind')})", durations[1]),
+    ]
+    return " UNION ALL ".join(sql for sql, _ in parts), [argument for _, arguments in parts for argument in arguments]
 
 
-def _fresh(dimensions: Sequence[str], days: Days, of_sessions: Condition | None) -> Iterator[Asked]:
-    """What is not where it is read yet; with filters all of it."""
+def _fresh(dimensions: Sequence[str], days: Days, of_sessions: Condition | None) -> tuple[Asked, Asked]:
+    """Counters and durations that are not where they are read yet; with filters all that are meant."""
     source = _FRESH if of_sessions is None else _OF_SESSIONS + of_sessions.sql
     arguments: list[Any] = [] if of_sessions is None else [*of_sessions.arguments]
     if not days.is_all:
         source = f"SELECT * FROM ({source}) WHERE day BETWEEN ? AND ?"
         arguments += days.numbers
     spans = [(dimension, "day") for dimension in dimensions]
-    counters = f"SELECT {_KEY}, NULL AS lower_ms, 0 AS in_bucket, {', '.join(COUNTERS)}"
-    yield f"{counters} FROM ({spread(source, spans)})", arguments
-    yield (
-        f"""SELECT dimension, value, kind, '', '', period, lower_ms, count, {_NO_COUNTERS}
-        FROM ({spread_durations(source, spans)})""",
-        arguments,
-    )
+    return (spread(source, spans), arguments), (spread_durations(source, spans), arguments)
 
 
 def _stored(dimensions: Sequence[str], by: str, days: Days) -> Iterator[Asked]:
     for dimension in dimensions:
         for period in days.as_days() if by == "day" else days.as_months():
-            arguments = (dimension, *period)
-            where = "WHERE dimension = ? AND span = ? AND period BETWEEN ? AND ?"
-            yield f"SELECT {_KEY}, NULL, 0, {', '.join(COUNTERS)} FROM stats {where}", arguments
-            yield (
-                f"SELECT dimension, value, kind, '', '', period, lower_ms, count, {_NO_COUNTERS} FROM stats_durations {where}",
-                arguments,
-            )
+            yield "WHERE dimension = ? AND span = ? AND period BETWEEN ? AND ?", (dimension, *period)
