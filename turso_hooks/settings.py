@@ -143,6 +143,13 @@ class Settings:
         "1 or 0",
         "Keep an index of all text, where the database can: without it a search finds the newest only.",
     )
+    retention_days: int = _setting(
+        "TURSO_HOOKS_RETENTION_DAYS",
+        0,
+        _number(int, 0, 36_500, "a whole number of at least 0 and at most 36500"),
+        "days",
+        "Remove conversations of which nothing was seen for so long, while others are logged; 0 keeps them all.",
+    )
     request_timeout_s: float = _setting(
         "TURSO_HOOKS_REQUEST_TIMEOUT_S",
         30.0,

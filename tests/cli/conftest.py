@@ -29,15 +29,16 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture
 def in_terminal() -> Callable[..., str]:
-    """Runs the command in a terminal of its own; what it showed there."""
+    """Runs the command in a terminal of its own, where something is `typed`; what it showed there."""
 
-    def in_terminal(*arguments: str, columns: int = 80, **environment: str) -> str:
+    def in_terminal(*arguments: str, columns: int = 80, typed: str = "", **environment: str) -> str:
         child, terminal = pty.fork()
         if child == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
             command = [sys.executable, "-m", "turso_hooks.cli.main", *arguments]
             given = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "NO_COLOR"}}
             os.execve(sys.executable, command, {**given, "TERM": "xterm-256color", **environment})
+        os.write(terminal, typed.encode())
         output = b""
         while select.select([terminal], [], [], 30)[0]:
             try:

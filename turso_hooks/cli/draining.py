@@ -100,8 +100,13 @@ def _drained(settings: Settings, idle_s: float) -> DrainResult:
     lock = _only_one(folder.path) if idle_s else None
     if idle_s and lock is None:
         return result
-    search_index = settings.search_index
-    shipper = Shipper(open_store(settings), folder, batch_events=settings.batch_events, search_index=search_index)
+    shipper = Shipper(
+        open_store(settings),
+        folder,
+        batch_events=settings.batch_events,
+        search_index=settings.search_index,
+        retention_days=settings.retention_days,
+    )
     try:
         result.hook_lines = _take_and_ship(settings, shipper, idle_s)
         shipper.upkeep_rest()

@@ -18,6 +18,7 @@ _DONE, _FAILED, _WRONG_USAGE = 0, 1, 2
 
 _COMMANDS = {
     "completion": ("reading.completing", "Print what makes a shell complete commands."),
+    "delete": ("removing", "Remove one conversation with everything of it."),
     "demo": ("demo", "Run a small scripted agent and show what was kept of it."),
     "doctor": ("doctor", "Try the database step by step, and say what is wrong and what to do."),
     "drain": ("draining", "Ship what waits in the journal."),
@@ -27,6 +28,7 @@ _COMMANDS = {
     "install": ("claude_code", "Let other programs log through hooks of theirs."),
     "journal": ("journal", "Look into the journal, and see to dead letters."),
     "migrate": ("schema", "Bring a database's schema up to date."),
+    "prune": ("removing", "Remove conversations: old ones, or all but so many, or those of a project."),
     "recount": ("upkeep", "Count what statistics lack."),
     "reindex": ("upkeep", "Bring into the search index what is not there yet."),
     "search": ("reading.searching", "Find words in everything that was logged."),

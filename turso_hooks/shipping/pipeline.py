@@ -166,6 +166,7 @@ class Pipeline:
             writer=writer,
             batch_events=self.settings.batch_events,
             search_index=self.settings.search_index,
+            retention_days=self.settings.retention_days,
         )
         worker = Worker(shipper, writer, self.counts, self.settings.ship_interval_s)
         if self._workers.setdefault(writer, worker) is not worker:  # another thread was quicker

@@ -88,6 +88,7 @@ class Shipper:
         writer: Writer | None = None,
         batch_events: int = 1000,
         search_index: bool = True,
+        retention_days: int = 0,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.shipped = Shipped()
@@ -100,7 +101,7 @@ class Shipper:
         self._own = None if writer is None else Source(writer.writer_id)
         self._adopted: dict[str, Source] = {}
         self._is_prepared = False
-        self._upkeep = Upkeep(database, search_index=search_index)
+        self._upkeep = Upkeep(database, search_index=search_index, retention_days=retention_days, now=now)
 
     @property
     def own_position(self) -> tuple[int, int]:

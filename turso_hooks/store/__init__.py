@@ -23,6 +23,7 @@ from turso_hooks.store.ledger import (
     StoredDeadLetter,
     WriterEntry,
     discard_dead_letter,
+    discard_dead_letters_of,
     read_dead_letter,
     read_dead_letters,
     read_ledger,
@@ -31,6 +32,7 @@ from turso_hooks.store.ledger import (
 from turso_hooks.store.migrations import FIRST_WITH_STATISTICS
 from turso_hooks.store.numbering import DAMAGED, Gap, Numbering
 from turso_hooks.store.opening import open_store, target_of
+from turso_hooks.store.pruning import Prunable, Pruner, Removed, newest_kept
 from turso_hooks.store.recounting import differences
 from turso_hooks.store.rollups import Rollups
 from turso_hooks.store.rows import Row, row_of
@@ -70,6 +72,9 @@ __all__ = [
     "Ledger",
     "Numbering",
     "Position",
+    "Prunable",
+    "Pruner",
+    "Removed",
     "Rollups",
     "Row",
     "SearchIndex",
@@ -83,12 +88,14 @@ __all__ = [
     "create_turso_client",
     "differences",
     "discard_dead_letter",
+    "discard_dead_letters_of",
     "finish_writer",
     "get_turso_client",
     "get_turso_config",
     "initialize_schema",
     "is_indexed",
     "milliseconds_of_key",
+    "newest_kept",
     "open_store",
     "output_is_elsewhere",
     "prepare_schema",

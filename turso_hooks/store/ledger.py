@@ -7,11 +7,11 @@ Either is one transaction, counted (`dead_letter_retried`, `dead_letter_discarde
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from turso_hooks.drivers import Database, Statement
-from turso_hooks.errors import DatabaseUnusable, RowRefused, describe
+from turso_hooks.errors import DatabaseUnusable, EventError, RowRefused, describe
 from turso_hooks.events import decode
 from turso_hooks.store.numbering import Gap
 from turso_hooks.store.rows import row_of
@@ -144,6 +144,21 @@ def retry_dead_letter(database: Database, letter: StoredDeadLetter) -> str | Non
 def discard_dead_letter(database: Database, letter_id: str) -> None:
     """Throw a dead letter away; nothing happens if it is not there. Raises `DatabaseError`."""
     database.transaction(_gone(letter_id, "dead_letter_discarded"), operation="discard a dead letter")
+
+
+def discard_dead_letters_of(database: Database, session_ids: Collection[str]) -> int:
+    """Throw away what was set aside of some sessions; how many dead letters that were. Reads all of them."""
+    found = [letter.id for letter in read_dead_letters(database) if _session_of(letter) in session_ids]
+    for letter_id in found:
+        discard_dead_letter(database, letter_id)
+    return len(found)
+
+
+def _session_of(letter: StoredDeadLetter) -> str | None:
+    try:
+        return decode(letter.payload).session_id
+    except EventError:
+        return None
 
 
 def _gone(letter_id: str, reason: str) -> list[Statement]:

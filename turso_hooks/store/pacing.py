@@ -15,9 +15,10 @@ TARGET_S = 0.4
 class Pace:
     """How much is done at once: more where that is quick, less where it takes long or has no answer."""
 
-    def __init__(self, first: int, most: int) -> None:
+    def __init__(self, first: int, most: int, target_s: float = TARGET_S) -> None:
         self.at_once = first
         self._most = most
+        self._target_s = target_s
 
     @contextmanager
     def kept(self) -> Iterator[int]:
@@ -29,7 +30,7 @@ class Pace:
             self.at_once = max(1, self.at_once // 2)
             raise
         took_s = time.monotonic() - began
-        if took_s > TARGET_S:
-            self.at_once = max(1, int(self.at_once * TARGET_S / took_s))
-        elif took_s < TARGET_S / 2:
+        if took_s > self._target_s:
+            self.at_once = max(1, int(self.at_once * self._target_s / took_s))
+        elif took_s < self._target_s / 2:
             self.at_once = min(self._most, 2 * self.at_once)

@@ -74,6 +74,12 @@ _EVERYTHING = " UNION ".join(["SELECT id FROM sessions", *(f"SELECT session_id F
 _IS_WAITING = """SELECT EXISTS (SELECT 1 FROM session_stats WHERE waits = 1) OR EXISTS (SELECT 1 FROM stats_changes),
     EXISTS (SELECT 1 FROM stats_uncounted)"""
 
+_SWEEP = (
+    f"DELETE FROM stats WHERE {' AND '.join(f'{column} = 0' for column in COUNTERS)}",
+    """DELETE FROM stats_durations
+        WHERE NOT EXISTS (SELECT 1 FROM json_each(stats_durations.durations) AS each WHERE each.value <> 0)""",
+)
+
 _FORGET = (
     "DELETE FROM session_stats",
     "DELETE FROM stats_changes",
@@ -113,6 +119,12 @@ class Rollups:
         """How many sessions are yet to be counted."""
         count: int = self._database.execute("SELECT count(*) FROM stats_uncounted", operation="look at statistics").rows[0][0]
         return count
+
+    def do_rest(self) -> None:
+        """Do all there is to do, and let go of values of which nothing is left. Reads all statistics once."""
+        while self.is_waiting():
+            self.do_some()
+        self._database.transaction([Statement(sql) for sql in _SWEEP], operation="tidy up statistics")
 
     def forget(self) -> None:
         """Begin anew: everything is to be counted. Until then statistics lack what is not."""
