@@ -211,7 +211,7 @@ def test_an_import_to_nowhere_is_refused_before_it_begins(run: Run, chats: Path)
 
 
 def test_migrate_makes_a_database_and_says_which_version(run: Run) -> None:
-    assert f"version {LATEST} now (applied: 1, 2, 3, 4, 5, 6, 7)" in run("migrate", "--db", "file:new.db").stdout
+    assert f"version {LATEST} now (applied: 1, 2, 3, 4, 5, 6, 7, 8)" in run("migrate", "--db", "file:new.db").stdout
     assert "already" in run("migrate", "--db", "file:new.db").stdout
     assert json.loads(run("migrate", "--json", "--db", "file:new.db").stdout)["applied"] == []
 

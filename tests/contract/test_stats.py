@@ -61,9 +61,11 @@ def test_what_was_logged_before_is_counted_afterwards(database: Database) -> Non
     before = [migration for migration in MIGRATIONS if migration.version < FIRST_WITH_STATISTICS]
     database.transaction([Statement(sql) for migration in before for sql in statements_of(migration)])
     pick = random.Random(3)
-    write(database, *(random_event(pick) for _ in range(100)))
-    for _ in range(20):
+    for _ in range(60):
         as_the_original(pick, database)
+    for n in range(9):
+        called = "INSERT INTO model_calls (id, session_id, model, status, started_at, input_tokens) VALUES (?, ?, ?, ?, ?, ?)"
+        run(database, called, f"c{n}", "o1", "m2", "completed", "2026-01-30T12:00:00.000000Z", n)
     prepare_schema(database)
     rollups = Rollups(database)
     sessions = database.execute("SELECT count(*) FROM sessions").rows[0][0]

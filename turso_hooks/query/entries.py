@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from turso_hooks.drivers import Rows
 from turso_hooks.errors import QueryError
 from turso_hooks.query.asking import MOST_LOOKED_AT, Asker, Newest, named
 from turso_hooks.query.filters import Condition
@@ -27,6 +28,7 @@ from turso_hooks.query.rows import (
     NOTE_COLUMNS,
     SESSION_COLUMNS,
     TOOL_CALL_COLUMNS,
+    WHOLE,
     Row,
     message_of,
     model_call_of,
@@ -134,7 +136,29 @@ def in_session(  # noqa: PLR0913  # by name
     sql = f"SELECT {kind.columns} FROM {kind.table} WHERE {here.sql} ORDER BY {kind.order} LIMIT "
     found, has_more = asker.some(f"read {kind.table}", lambda most: (f"{sql}{most}", here.arguments), checked_limit(limit))
     following = json.dumps(kind.key_of(named(found, -1))) if has_more else None
-    return Page(tuple(map(kind.to_result, found.rows)), following)
+    return Page(tuple(map(kind.to_result, _with_payloads(asker, found))), following)
+
+
+def _with_payloads(asker: Asker, found: Rows) -> Iterable[Row]:
+    """Rows with the whole of what is too large for them. What somebody has deleted meanwhile stays cut."""
+    places = [
+        (found.columns.index(name.removesuffix(WHOLE)), place)
+        for place, name in enumerate(found.columns)
+        if name.endswith(WHOLE)
+    ]
+    wanted = {row[whole] for row in found.rows for _, whole in places if row[whole] is not None}
+    if not wanted:
+        return found.rows
+    sql = "SELECT id, text FROM payloads WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id, piece"
+    texts: dict[str, str] = {}
+    for payload_id, text in asker.all("read large values", sql, (json.dumps(sorted(wanted)),)):
+        texts[payload_id] = texts.get(payload_id, "") + text
+    rows = [list(row) for row in found.rows]
+    for row in rows:
+        for column, whole in places:
+            if row[whole] in texts:
+                row[column], row[whole] = texts[row[whole]], None
+    return map(tuple, rows)
 
 
 def newest_tool_calls(

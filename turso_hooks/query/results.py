@@ -47,6 +47,8 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: datetime | None
     position: int | None
     metadata: Any
+    cut: tuple[str, ...] = ()
+    """Fields of which this has the beginning: lists leave large values where they are; a session has them whole."""
 
 
 class Message(_Entry, frozen=True, kw_only=True):

@@ -22,16 +22,19 @@ SESSION_COLUMNS = """id, agent_type, model, provider, status, error_message, tit
     (SELECT count(*) FROM tool_executions WHERE session_id = sessions.id) AS tool_call_count"""
 
 MESSAGE_COLUMNS = """id, session_id, role, content, parts, tool_call_id, tool_name, model, token_count, created_at, occurred_ms,
-    position, metadata"""
+    position, metadata, content_whole, parts_whole"""
 
 TOOL_CALL_COLUMNS = """id, session_id, tool_call_id, tool_name, status, input, output, error, started_at, ended_at, duration_ms,
-    occurred_ms, position, metadata"""
+    occurred_ms, position, metadata, input_whole, output_whole"""
 
 MODEL_CALL_COLUMNS = """id, session_id, model, provider, status, input_tokens, output_tokens, cache_read_tokens,
     cache_write_tokens, reasoning_tokens, duration_ms, time_to_first_token_ms, finish_reason, cost_usd, error, started_at,
     occurred_ms, position, metadata"""
 
-NOTE_COLUMNS = "id, session_id, name, payload, occurred_at, occurred_ms, position, metadata"
+NOTE_COLUMNS = "id, session_id, name, payload, occurred_at, occurred_ms, position, metadata, payload_whole"
+
+WHOLE = "_whole"
+"""The end of the name of a column that says which payload the whole of another one is."""
 
 
 def summaries_of(rows: Iterable[Row], now: datetime) -> Iterator[SessionSummary]:
@@ -68,7 +71,7 @@ def message_of(row: Row) -> Message:
     """A message, of a row of `MESSAGE_COLUMNS`."""
     # fmt: off
     (row_id, session_id, role, content, parts, tool_call_id, tool_name, model, token_count, created_at, _, position,
-     metadata, *_) = row
+     metadata, content_whole, parts_whole, *_) = row
     # fmt: on
     return Message(
         row_id=row_id if type(row_id) is str else text_of(row_id),
@@ -83,6 +86,7 @@ def message_of(row: Row) -> Message:
         tool_name=tool_name,
         model=model,
         token_count=_number(token_count),
+        cut=_cut(content=content_whole, parts=parts_whole),
     )
 
 
@@ -90,7 +94,7 @@ def tool_call_of(row: Row) -> ToolCall:
     """A tool call, of a row of `TOOL_CALL_COLUMNS`."""
     # fmt: off
     (row_id, session_id, tool_call_id, tool_name, status, called_with, output, error, started_at, ended_at, duration_ms, _,
-     position, metadata, *_) = row
+     position, metadata, input_whole, output_whole, *_) = row
     # fmt: on
     return ToolCall(
         row_id=row_id if type(row_id) is str else text_of(row_id),
@@ -106,6 +110,7 @@ def tool_call_of(row: Row) -> ToolCall:
         error=None if error is None else text_of(error),
         ended_at=_time(ended_at),
         duration_ms=_number(duration_ms),
+        cut=_cut(input=input_whole, output=output_whole),
     )
 
 
@@ -140,7 +145,7 @@ def model_call_of(row: Row) -> ModelCall:
 
 def note_of(row: Row) -> Note:
     """A note, of a row of `NOTE_COLUMNS`."""
-    row_id, session_id, name, payload, occurred_at, _, position, metadata = row
+    row_id, session_id, name, payload, occurred_at, _, position, metadata, payload_whole = row
     return Note(
         row_id=row_id if type(row_id) is str else text_of(row_id),
         session_id=session_id if type(session_id) is str else text_of(session_id),
@@ -149,7 +154,13 @@ def note_of(row: Row) -> Note:
         metadata=json_of(metadata),
         name=name,
         payload=json_of(payload),
+        cut=_cut(payload=payload_whole),
     )
+
+
+def _cut(**wholes: str | None) -> tuple[str, ...]:
+    """The columns of which the whole is elsewhere."""
+    return tuple(column for column, whole in wholes.items() if whole is not None)
 
 
 def text_of(value: Any) -> str:

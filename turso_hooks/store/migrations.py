@@ -223,7 +223,38 @@ _STATS = Migration(
     ),
 )
 
-MIGRATIONS = (_ORIGINAL, _EVENTS, _JOURNAL, _GAPS, _MESSAGES_FIND_CALLS, _READING, _STATS)
+WHOLE_COLUMNS = (
+    ("messages", "content"),
+    ("messages", "parts"),
+    ("messages", "tool_output"),
+    ("tool_executions", "input"),
+    ("tool_executions", "output"),
+    ("notes", "payload"),
+)
+"""The columns of which large values are in `payloads`."""
+
+
+def _has_whole(table: str, column: str) -> tuple[str, ...]:
+    """The column that says which payload the whole of a value is; not any more, if somebody changes the value alone."""
+    whole = f"{column}_whole"
+    return (
+        f"ALTER TABLE {table} ADD COLUMN {whole} TEXT",
+        f"CREATE INDEX idx_{table}_{whole} ON {table}({whole}) WHERE {whole} IS NOT NULL",
+        f"""CREATE TRIGGER {table}_{column}_changed AFTER UPDATE OF {column} ON {table}
+            WHEN OLD.{whole} IS NOT NULL AND NEW.{whole} IS OLD.{whole} AND NEW.{column} IS NOT OLD.{column}
+            BEGIN UPDATE {table} SET {whole} = NULL WHERE id = NEW.id; END""",
+    )
+
+
+_PAYLOADS = Migration(
+    8,
+    (
+        "CREATE TABLE payloads (id TEXT NOT NULL, piece INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (id, piece))",
+        *(sql for table, column in WHOLE_COLUMNS for sql in _has_whole(table, column)),
+    ),
+)
+
+MIGRATIONS = (_ORIGINAL, _EVENTS, _JOURNAL, _GAPS, _MESSAGES_FIND_CALLS, _READING, _STATS, _PAYLOADS)
 LATEST = MIGRATIONS[-1].version
 FIRST_WITH_STATISTICS = _STATS.version
 

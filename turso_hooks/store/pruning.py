@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from turso_hooks.drivers import Database, Statement
+from turso_hooks.store.migrations import WHOLE_COLUMNS
 from turso_hooks.store.pacing import Pace
 
 _OPERATION = "remove sessions"
@@ -22,6 +23,7 @@ _FIRST_AT_ONCE, _MOST_AT_ONCE = 100, 2000
 """Rows of each table."""
 
 _TREES_AT_ONCE = 50
+_PAYLOADS_AT_ONCE = 20
 
 # What refers to another row goes before it.
 _CHILDREN = {
@@ -33,6 +35,10 @@ _CHILDREN = {
 
 _CHOSEN = "SELECT id FROM sessions WHERE id IN (SELECT value FROM json_each(?)) AND (seen_ms IS NULL OR seen_ms < ?)"
 _IS_EMPTY = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {each} WHERE session_id = sessions.id)" for each in _CHILDREN.values())
+_IS_UNUSED = " AND ".join(
+    f"NOT EXISTS (SELECT 1 FROM {table} WHERE {column}_whole = payloads.id AND {column}_whole IS NOT NULL)"
+    for table, column in WHOLE_COLUMNS
+)
 _IS_ROOT = """(parent_session_id IS NULL OR NOT EXISTS (
     SELECT 1 FROM sessions AS parent WHERE parent.id = sessions.parent_session_id AND parent.id <> sessions.id))"""
 
@@ -122,7 +128,7 @@ class Pruner:
         while not self._trees:
             self._trees = self._next_trees()
             if not self._trees:
-                return False
+                return self._remove_payloads()
         before = self._count(self._trees)
         with self.pace.kept() as at_once:
             self._database.transaction(list(self._steps(at_once)), operation=_OPERATION)
@@ -141,6 +147,16 @@ class Pruner:
                 return
             yield self.removed
             time.sleep(time.monotonic() - began)
+
+    def _remove_payloads(self) -> bool:
+        """Remove some large values that nothing refers to any more; False if there are none."""
+        if not self.removed.sessions:
+            return False
+        sql = f"SELECT id FROM payloads WHERE piece = 0 AND {_IS_UNUSED} ORDER BY id LIMIT {_PAYLOADS_AT_ONCE}"
+        found = json.dumps([payload_id for (payload_id,) in self._database.execute(sql, operation=_OPERATION).rows])
+        sql = f"DELETE FROM payloads WHERE id IN (SELECT value FROM json_each(?)) AND {_IS_UNUSED}"
+        self._database.transaction([Statement(sql, [(found,)])], operation=_OPERATION)
+        return found != "[]"
 
     def _steps(self, at_once: int) -> Iterator[Statement]:
         chosen = (json.dumps(self._trees), self._prunable.seen_before_ms)

@@ -6,7 +6,7 @@ The values of a row stand in the order of its table's `columns`. Unknown is None
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from turso_hooks.events import (
 )
 from turso_hooks.store.json_text import to_json
 from turso_hooks.store.merging import Table, precedence_key, status_key
+from turso_hooks.store.payloads import LARGE_CHARS, LARGE_TEXT_CHARS, Payload, Payloads
 from turso_hooks.store.tables import MESSAGES, MODEL_CALLS, NOTES, SESSIONS, TOOL_EXECUTIONS
 
 _NO_USAGE = Usage()
@@ -40,31 +41,33 @@ _State = tuple[str, int, str | None, str, str]
 
 
 class Row(NamedTuple):
-    """A row of `table`: its values, the session it belongs to, and when that was seen (text, and milliseconds)."""
+    """A row of `table`: its values, the session it belongs to, when that was seen (text, and milliseconds), large values."""
 
     table: Table
     values: tuple[Any, ...]
     session_id: str
     seen_at: str
     seen_ms: int
+    payloads: Sequence[Payload] = ()
 
 
 class _Born(NamedTuple):
-    """When an event happened, in the forms rows need, and the precedence of what it says."""
+    """When an event happened, in the forms rows need, the precedence of what it says, and what of it is large."""
 
     text: str
     milliseconds: int
     microseconds: int
     key: str
+    large: Payloads
 
 
 def row_of(event: Event) -> Row:
     """The row an event becomes."""
     microseconds = to_microseconds(event.occurred_at)
     key = precedence_key(event.source_rank, microseconds, event.event_id)
-    born = _Born(microseconds_to_text(microseconds), microseconds // 1000, microseconds, key)
+    born = _Born(microseconds_to_text(microseconds), microseconds // 1000, microseconds, key, Payloads())
     table, values = _ROWS[type(event)](event, born)
-    return Row(table, values, event.session_id, born.text, born.milliseconds)
+    return Row(table, values, event.session_id, born.text, born.milliseconds, born.large)
 
 
 def _session_started(event: SessionStarted, born: _Born) -> _TableRow:
@@ -94,14 +97,21 @@ def _session_ended(event: SessionEnded, born: _Born) -> _TableRow:
 
 def _message_added(event: MessageAdded, born: _Born) -> _TableRow:
     text, parts = _content(event.content)
+    is_output = event.role == "tool"
+    text, whole_text = born.large.text(text, LARGE_CHARS if is_output else LARGE_TEXT_CHARS)
+    parts, whole_parts = born.large.json(parts)
+    output, whole_output = born.large.json(event.content) if is_output else (None, None)
     values = (
         row_id_of(event),
         event.session_id,
         event.role,
         text,
+        whole_text,
         parts,
+        whole_parts,
         event.tool_name,
-        to_json(event.content) if event.role == "tool" else None,
+        output,
+        whole_output,
         event.tool_call_id,
         event.model,
         _integer(event.token_count),
@@ -122,13 +132,13 @@ def _tool_call_started(event: ToolCallStarted, born: _Born) -> _TableRow:
 def _tool_call_finished(event: ToolCallFinished, born: _Born) -> _TableRow:
     duration_ms = _milliseconds(event.duration_ms)
     state = _over(born, duration_ms, event.status, event.error, event.started_at)
-    return _tool_call(event, born, to_json(event.output), event.error, duration_ms, state)
+    return _tool_call(event, born, event.output, event.error, duration_ms, state)
 
 
 def _tool_call(  # noqa: PLR0913, PLR0917  # the columns in which start and end differ
     event: ToolCallStarted | ToolCallFinished,
     born: _Born,
-    output: str | None,
+    output: Any,
     error: str | None,
     duration_ms: int | None,
     state: _State,
@@ -138,8 +148,8 @@ def _tool_call(  # noqa: PLR0913, PLR0917  # the columns in which start and end 
         row_id_of(event),
         event.session_id,
         event.tool_name,
-        to_json(event.input),
-        output,
+        *born.large.json(event.input),
+        *born.large.json(output),
         error,
         duration_ms,
         event.tool_call_id,
@@ -180,7 +190,7 @@ def _model_call(event: ModelCallStarted | ModelCallFinished, born: _Born, result
 
 
 def _note_added(event: NoteAdded, born: _Born) -> _TableRow:
-    said = (event.name, to_json(event.payload), born.text, born.milliseconds, _integer(event.position))
+    said = (event.name, *born.large.json(event.payload), born.text, born.milliseconds, _integer(event.position))
     return NOTES, (row_id_of(event), event.session_id, *said, to_json(event.metadata), born.key)
 
 
@@ -220,13 +230,13 @@ def _over(
     return started_at, started_us // 1000, born.text, status, f"{0 if status == 'running' else 1}{born.key}"
 
 
-def _content(content: Any) -> tuple[str | None, str | None]:
-    """The plain text of a message, and its parts as JSON if it has any."""
+def _content(content: Any) -> tuple[str | None, Sequence[Any] | None]:
+    """The plain text of a message, and its parts if it has any."""
     if content is None or isinstance(content, str):
         return content, None
     parts = content if isinstance(content, (list, tuple)) else [content]
     texts = list(_texts(parts))
-    return "\n".join(texts) if texts else None, to_json(parts)
+    return "\n".join(texts) if texts else None, parts
 
 
 def _texts(parts: Iterable[Any]) -> Iterable[str]:

@@ -107,9 +107,9 @@ MESSAGES = Table(
     fixed=("id", "session_id"),
     claims=(
         ("role",),
-        ("content", "parts"),
+        ("content", "content_whole", "parts", "parts_whole"),
         ("tool_name",),
-        ("tool_output",),
+        ("tool_output", "tool_output_whole"),
         ("tool_call_id",),
         ("model",),
         ("token_count",),
@@ -125,8 +125,8 @@ TOOL_EXECUTIONS = Table(
     fixed=("id", "session_id"),
     claims=(
         ("tool_name",),
-        ("input",),
-        ("output",),
+        ("input", "input_whole"),
+        ("output", "output_whole"),
         ("error",),
         ("duration_ms",),
         ("tool_call_id",),
@@ -165,7 +165,7 @@ MODEL_CALLS = Table(
 NOTES = Table(
     name="notes",
     fixed=("id", "session_id"),
-    claims=(("name",), ("payload",), ("occurred_at", "occurred_ms"), ("position",), ("metadata",)),
+    claims=(("name",), ("payload", "payload_whole"), ("occurred_at", "occurred_ms"), ("position",), ("metadata",)),
 )
 
 TABLES = (SESSIONS, MESSAGES, TOOL_EXECUTIONS, MODEL_CALLS, NOTES)

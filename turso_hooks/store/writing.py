@@ -31,6 +31,9 @@ FINISHED_KEPT = timedelta(days=1)
 FINISHED_WRITERS = "finished"
 """The writer id under which finished writers are summed up."""
 
+# Piece by piece: together they could be larger than the largest value that a server takes.
+_ADD_PIECE = "INSERT INTO payloads (id, piece, text) VALUES (?, ?, ?) ON CONFLICT (id, piece) DO NOTHING"
+
 _UPSERTS = {table.name: (table.upsert(), table.bulk_upsert()) for table in TABLES}
 
 _MOVE_POSITION = f"""
@@ -167,12 +170,18 @@ def finish_writer(database: Database, writer_id: str, now: datetime) -> None:
 
 
 def row_statements(rows: Sequence[Row]) -> list[Statement]:
-    """What brings rows into their tables: sessions first, each of the others with the session it belongs to."""
+    """What brings rows into their tables: sessions first, each of the others with the session it belongs to.
+
+    Of some of the statements there may be no rows.
+    """
     by_table: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
     for row in rows:
         by_table[row.table.name].append(row.values)
     seen = Statement(SESSION_SEEN, _sessions_seen(rows), BULK_SESSION_SEEN)
-    return [seen, *(statement for table in TABLES for statement in _upserts(table.name, by_table[table.name]))]
+    payloads = {payload.id: payload for row in rows for payload in row.payloads}
+    pieces = [piece for payload in payloads.values() for piece in payload.pieces()]
+    upserts = [statement for table in TABLES for statement in _upserts(table.name, by_table[table.name])]
+    return [seen, Statement(_ADD_PIECE, pieces), *upserts]
 
 
 def _upserts(table: str, rows: Sequence[tuple[Any, ...]]) -> list[Statement]:
