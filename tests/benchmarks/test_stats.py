@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -71,6 +74,16 @@ def fill(database: EmbeddedDatabase, numbers: range) -> None:
         rollups.do_some()
 
 
+def exported(path: Path) -> tuple[float, float]:
+    """How many seconds an export of everything took, and how much memory at most, in MB."""
+    command = [sys.executable, "-m", "turso_hooks.cli.main", "export", "jsonl", "--db", f"file:{path}", "-o", "/dev/null"]
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    assert status == 0
+    return time.perf_counter() - began, used.ru_maxrss / 1000
+
+
 def test_the_numbers_of_a_year(tmp_path: Path, measure: Any, grown_rows: int) -> None:
     figures: dict[str, dict[str, float]] = {}
     sessions = grown_rows // IN_EACH
@@ -84,14 +97,20 @@ def test_the_numbers_of_a_year(tmp_path: Path, measure: Any, grown_rows: int) ->
             began = time.perf_counter()
             filtered = reader.stats("model", project="project-1", since=START, until=START + YEAR)
             figures.setdefault("by model, of a project", {})[size] = 1000 * (time.perf_counter() - began)
+            figures.setdefault("exporting", {})[size], memory_mb = exported(tmp_path / "year.db")
+            figures.setdefault("memory", {})[size] = memory_mb
             assert 0 < filtered.total.messages < reader.stats("model", since=START, until=START + YEAR).total.messages
+    exporting, memory = figures.pop("exporting"), figures.pop("memory")
     found = measure(
         lambda: (
             {name: {"p50": figure["large"]} for name, figure in figures.items()}
             | {f"{name}, of a tenth": {"p50": figure["small"]} for name, figure in figures.items()}
         ),
+        | {"export": {"rate": grown_rows / exporting["large"], "memory": memory["large"]}, "of a tenth": {"memory": memory["small"]}},
         rounds=1,
     )
+    found.show(f"exporting {grown_rows:,} messages as JSON Lines", "export", "rate", "messages/s")
+    found.compare("its memory, beside that for a tenth", "export", "of a tenth", "memory", "MB", most=1.2)
     for name in figures:
         is_filtered = name.endswith("of a project")
         what = f"a year {name}, of {grown_rows:,} messages"

@@ -53,6 +53,38 @@ def test_real_conversations_come_back_from_what_was_exported(run: Run, shared_da
     assert len(anthropic) == 100
 
 
+def test_events_are_exported_imported_and_exported_again_to_the_same_bytes(run: Run, shared_data: Path, tmp_path: Path) -> None:
+    original = shared_data / "tau-bench-airline-gpt-4o.jsonl"
+    assert run("import", "openai-chat", str(original), "--db", f"file:{tmp_path}/0.db").returncode == 0
+    assert run("demo", "--db", f"file:{tmp_path}/0.db").returncode == 0
+    for n in range(2):
+        target = tmp_path / f"{n}.jsonl"
+        assert (
+            run("export", "jsonl", "-o", str(target), "--db", f"file:{tmp_path}/{n}.db").stderr == "102 conversations written\n"
+        )
+        imported = run("import", "jsonl", str(target), "--db", f"file:{tmp_path}/{n + 1}.db")
+        assert imported.returncode == 0
+        assert imported.stdout.startswith("102 sessions, ")
+    assert (tmp_path / "0.jsonl").read_bytes() == (tmp_path / "1.jsonl").read_bytes()
+    for form in ("openai-chat", "anthropic", "markdown", "html"):
+        exported = [run("export", form, "--db", f"file:{tmp_path}/{n}.db").stdout for n in range(3)]
+        assert exported[0] == exported[1] == exported[2]
+    again = run("import", "jsonl", str(target), "--json", "--db", f"file:{tmp_path}/0.db")
+    assert json.loads(again.stdout)["sessions"] == 102
+    assert run("export", "jsonl", "--db", f"file:{tmp_path}/0.db").stdout == (tmp_path / "0.jsonl").read_text()
+
+
+def test_lines_that_are_no_events_are_named_and_the_others_come_in(run: Run, logged: str, tmp_path: Path) -> None:
+    lines = run("export", "jsonl", "parent", "--db", logged).stdout.splitlines()
+    assert [json.loads(line)["type"] for line in lines] == ["session_started", "message_added", "tool_call_started"]
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text("\n".join([lines[0], "", "{", '{"type": "rumour", "session_id": "x"}', "[]", lines[1], lines[2][:-9]]))
+    said = run("import", "jsonl", str(broken), "--db", f"file:{tmp_path}/other.db")
+    assert said.returncode == 1
+    assert said.stdout.startswith("1 session, 1 message and 0 tool calls are in ")
+    assert [line.split(": ")[1] for line in said.stderr.splitlines()] == ["line 3", "line 4", "line 5", "line 7"]
+
+
 def test_sessions_are_chosen_by_name_or_by_filters(run: Run, logged: str) -> None:
     def ids(*options: str) -> list[str]:
         lines = run("export", "openai-chat", *options, "--db", logged).stdout.splitlines()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,8 @@ from turso_hooks.query.sessions import MOST_DEEP
 
 _AT_ONCE = 100
 
-Write = Callable[[Reader, SessionSummary], str]
-"""Makes the text of a session."""
+Write = Callable[[Reader, SessionSummary], Iterable[str]]
+"""Makes the text of a session, in pieces."""
 
 
 @click.group("export")
@@ -45,6 +45,17 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+@export_command.command("jsonl")
+@_options
+def jsonl_command(**named: Any) -> None:
+    """The events that would log it again, JSON Lines that `import jsonl` reads: nothing is missing.
+
+    A line is {"type": "message_added", "session_id": …}, with the fields of the events of the documentation; those of a
+    conversation stand together, its start first.
+    """
+    _export(_events, **named)
 
 
 @export_command.command("openai-chat")
@@ -91,12 +102,17 @@ def _export(  # noqa: PLR0913  # options
     if session_ids and chosen:
         raise click.UsageError("either sessions are named, or filters say which are meant")
     written = 0
+    is_watched = output != "-" and sys.stderr.isatty()
     with connect_sync(settings_for(database_url).database_url) as reader, _opened(output) as stream:
         for session in _sessions(reader, session_ids, chosen):
             if is_nested and not session_ids and not chosen and _is_within_another(reader, session):
                 continue
-            stream.write(write(reader, session))
+            stream.writelines(write(reader, session))
             written += 1
+            if is_watched:
+                click.echo(f"\r{plural(written, 'conversation')}", nl=False, err=True)
+    if is_watched:
+        click.echo("\r", nl=False, err=True)
     if output != "-" or not written:
         remark(f"{plural(written, 'conversation')} written")
 
@@ -146,13 +162,18 @@ def _is_within_another(reader: Reader, session: SessionSummary) -> bool:
     return parent_id is None and len(known) > 1
 
 
-def _openai_chat(reader: Reader, session: SessionSummary) -> str:
-    return json_text({**reader.to_messages(session.session_id), "metadata": _metadata(session)}) + "\n"
+def _events(reader: Reader, session: SessionSummary) -> Iterator[str]:
+    for event in reader.events(session.session_id):
+        yield f"{json_text(event)}\n"
 
 
-def _anthropic(reader: Reader, session: SessionSummary) -> str:
+def _openai_chat(reader: Reader, session: SessionSummary) -> Iterator[str]:
+    yield json_text({**reader.to_messages(session.session_id), "metadata": _metadata(session)}) + "\n"
+
+
+def _anthropic(reader: Reader, session: SessionSummary) -> Iterator[str]:
     request = reader.to_messages(session.session_id, format="anthropic")
-    return json_text({**request, "metadata": _metadata(session)}) + "\n"
+    yield json_text({**request, "metadata": _metadata(session)}) + "\n"
 
 
 def _metadata(session: SessionSummary) -> dict[str, Any]:
@@ -170,7 +191,7 @@ def _metadata(session: SessionSummary) -> dict[str, Any]:
     return {**kept, **{name: value for name, value in known.items() if value is not None}}
 
 
-def _markdown(reader: Reader, session: SessionSummary, *, is_whole: bool) -> str:
+def _markdown(reader: Reader, session: SessionSummary, *, is_whole: bool) -> Iterator[str]:
     from turso_hooks.cli.reading.markdown import markdown  # noqa: PLC0415  # its parser is wanted only here
 
-    return markdown(reader.get_session(session.session_id), is_whole=is_whole) + "\n"
+    yield markdown(reader.get_session(session.session_id), is_whole=is_whole) + "\n"

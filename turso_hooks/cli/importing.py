@@ -16,8 +16,8 @@ from turso_hooks.cli.importer import Importer, say_counts, say_lost
 from turso_hooks.cli.opencode import import_opencode_command
 from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
 from turso_hooks.cli.text import one_line, plural, visible
-from turso_hooks.errors import TranscriptError
-from turso_hooks.events import Event, MessageAdded, ToolCallStarted
+from turso_hooks.errors import EventError, TranscriptError
+from turso_hooks.events import Event, MessageAdded, ToolCallFinished, ToolCallStarted, decode_json
 from turso_hooks.settings import Settings
 from turso_hooks.transcripts import openai_chat
 
@@ -60,6 +60,10 @@ def openai_chat_command(file: Path, database_url: str | None, as_json: bool) -> 
             result = import_openai_chat(settings, lines, recorded_at)
     except TranscriptError as error:
         raise TranscriptError(f"cannot import {file}: {error}") from error
+    _say(result, file, as_json=as_json)
+
+
+def _say(result: ImportResult, file: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
@@ -70,6 +74,40 @@ def openai_chat_command(file: Path, database_url: str | None, as_json: bool) -> 
         click.echo(visible(f"{file}: {problem}"), err=True)
     if say_lost(result.counts) or result.unreadable:
         raise click.exceptions.Exit(1)
+
+
+@import_command.command("jsonl")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@database_option
+@json_option
+def jsonl_command(file: Path, database_url: str | None, as_json: bool) -> None:
+    """Import events as `export jsonl` writes them: a line of JSON each."""
+    with _reading(file) as lines:
+        result = import_events(settings_for(database_url), lines)
+    _say(result, file, as_json=as_json)
+
+
+def import_events(settings: Settings, lines: Iterator[bytes]) -> ImportResult:
+    """Import the events in `lines`. Raises `DatabaseError` if they could not be shipped."""
+    sessions: set[str] = set()
+    with Importer(settings) as importer:
+        result = ImportResult(importer.database)
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                event = decode_json(line)
+            except EventError as error:
+                result.unreadable.append(f"line {number}: {error}")
+                continue
+            importer.emit(event)
+            sessions.add(event.session_id)
+            result.messages += isinstance(event, MessageAdded)
+            result.tool_calls += isinstance(event, (ToolCallStarted, ToolCallFinished))
+        importer.ship()
+    result.sessions = len(sessions)
+    result.counts = importer.counts
+    return result
 
 
 def import_openai_chat(settings: Settings, lines: Iterator[bytes], recorded_at: datetime) -> ImportResult:

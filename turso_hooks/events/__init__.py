@@ -5,7 +5,7 @@ Pure: nothing here knows of files, databases or threads, and nothing keeps state
 
 from __future__ import annotations
 
-from turso_hooks.events.decoding import decode
+from turso_hooks.events.decoding import decode, decode_json
 from turso_hooks.events.encoding import encode, encode_cut, encode_marked
 from turso_hooks.events.ids import derived_event_id, new_event_id, row_id
 from turso_hooks.events.model import (
@@ -29,7 +29,7 @@ from turso_hooks.events.model import (
     hook_name,
     row_id_of,
 )
-from turso_hooks.events.times import microseconds_to_text, to_microseconds, to_text, utc_now
+from turso_hooks.events.times import from_microseconds, microseconds_to_text, to_microseconds, to_text, utc_now
 
 __all__ = [
     "EVENT_TYPES",
@@ -50,10 +50,12 @@ __all__ = [
     "ToolResultPart",
     "Usage",
     "decode",
+    "decode_json",
     "derived_event_id",
     "encode",
     "encode_cut",
     "encode_marked",
+    "from_microseconds",
     "hook_name",
     "microseconds_to_text",
     "new_event_id",

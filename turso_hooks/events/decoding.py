@@ -16,6 +16,8 @@ from turso_hooks.events.times import from_microseconds
 
 _decode_event = msgspec.msgpack.Decoder(Union[EVENT_TYPES]).decode  # noqa: UP007  # built from a tuple
 _decode_any = msgspec.msgpack.Decoder().decode
+_decode_json = msgspec.json.Decoder().decode
+_encode_any = msgspec.msgpack.Encoder().encode
 _TYPES = {hook_name(kind): kind for kind in EVENT_TYPES}
 
 UNREADABLE = "$unreadable"
@@ -35,6 +37,15 @@ def decode(payload: bytes) -> Event:
         return _decode_leniently(payload)
     except (msgspec.DecodeError, RecursionError, ValueError, TypeError) as error:
         raise EventError(f"the record is not readable: {error}") from error
+
+
+def decode_json(line: bytes | str) -> Event:
+    """The event in a line of JSON, as `export jsonl` writes it. Raises `EventError` as `decode` does."""
+    try:
+        values = _decode_json(line)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise EventError(f"the line is no JSON: {error}") from error
+    return decode(_encode_any(values))
 
 
 def _decode_leniently(payload: bytes) -> Event:

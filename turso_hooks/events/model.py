@@ -176,7 +176,10 @@ class ModelCallStarted(_ModelCall, frozen=True, kw_only=True):
 
 
 class ModelCallFinished(_ModelCall, frozen=True, kw_only=True):
-    """A model has answered, or failed to: then `error` says how. Durations are in milliseconds, cost in US dollars."""
+    """A model has answered, or failed to: then `error` says how. Durations are in milliseconds, cost in US dollars.
+
+    When it was asked is said by `started_at`, for those who know that better than by `duration_ms`.
+    """
 
     usage: Usage | None = None
     duration_ms: int | float | None = None
@@ -184,6 +187,7 @@ class ModelCallFinished(_ModelCall, frozen=True, kw_only=True):
     finish_reason: str | None = None
     cost_usd: float | None = None
     error: str | None = None
+    started_at: datetime | None = None
 
 
 class _ToolCall(Event, frozen=True, kw_only=True):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from turso_hooks.drivers import Database
 from turso_hooks.errors import DatabaseUnusable, QueryError
-from turso_hooks.events import utc_now
+from turso_hooks.events import Event, utc_now
 from turso_hooks.query import entries, sessions
 from turso_hooks.query.asking import Asker
 from turso_hooks.query.entries import MESSAGES, MODEL_CALLS, TOOL_CALLS
 from turso_hooks.query.filters import Condition, Filters, SessionFilters, meant_by
 from turso_hooks.query.pages import Page
+from turso_hooks.query.replaying import events_of
 from turso_hooks.query.results import (
     Conversation,
     Found,
@@ -92,6 +93,14 @@ class Reader:
         With `only`, some of messages, tool_calls, model_calls, notes, the others are not read, and there are none in it.
         """
         return entries.conversation_of(self._asker, sessions.find_session(self._asker, session_id), only)
+
+    def events(self, session_id: str) -> Iterator[Event]:
+        """A session as the events that would log it again, its start first, the rest in reading order.
+
+        They make the same rows in another database, and there the same events come out: this is how `export jsonl` and
+        `import jsonl` carry conversations over. Reads what is in the session, a page at a time.
+        """
+        return events_of(self._asker, self._id_of(session_id))
 
     def to_messages(self, session_id: str, *, format: str = "openai") -> dict[str, Any]:  # noqa: A002  # the word for it
         """What an agent needs to go on with a session: keyword arguments for a provider's API.

@@ -58,8 +58,8 @@ def summaries_of(rows: Iterable[Row], now: datetime) -> Iterator[SessionSummary]
             runner=runner,
             parent_session_id=parent_session_id,
             parent_tool_call_id=parent_tool_call_id,
-            started_at=_time(started_at),
-            ended_at=_time(ended_at),
+            started_at=time_of(started_at),
+            ended_at=time_of(ended_at),
             seen_at=moment_of(seen_ms),
             message_count=message_count,
             tool_call_count=tool_call_count,
@@ -76,7 +76,7 @@ def message_of(row: Row) -> Message:
     return Message(
         row_id=row_id if type(row_id) is str else text_of(row_id),
         session_id=session_id if type(session_id) is str else text_of(session_id),
-        occurred_at=_time(created_at),
+        occurred_at=time_of(created_at),
         position=_number(position),
         metadata=json_of(metadata),
         role=role,
@@ -99,7 +99,7 @@ def tool_call_of(row: Row) -> ToolCall:
     return ToolCall(
         row_id=row_id if type(row_id) is str else text_of(row_id),
         session_id=session_id if type(session_id) is str else text_of(session_id),
-        occurred_at=_time(started_at),
+        occurred_at=time_of(started_at),
         position=_number(position),
         metadata=json_of(metadata),
         tool_call_id=tool_call_id,
@@ -108,7 +108,7 @@ def tool_call_of(row: Row) -> ToolCall:
         input=json_of(called_with),
         output=json_of(output),
         error=None if error is None else text_of(error),
-        ended_at=_time(ended_at),
+        ended_at=time_of(ended_at),
         duration_ms=_number(duration_ms),
         cut=_cut(input=input_whole, output=output_whole),
     )
@@ -124,7 +124,7 @@ def model_call_of(row: Row) -> ModelCall:
     return ModelCall(
         row_id=row_id if type(row_id) is str else text_of(row_id),
         session_id=session_id if type(session_id) is str else text_of(session_id),
-        occurred_at=_time(started_at),
+        occurred_at=time_of(started_at),
         position=_number(position),
         metadata=json_of(metadata),
         model=model,
@@ -149,7 +149,7 @@ def note_of(row: Row) -> Note:
     return Note(
         row_id=row_id if type(row_id) is str else text_of(row_id),
         session_id=session_id if type(session_id) is str else text_of(session_id),
-        occurred_at=_time(occurred_at),
+        occurred_at=time_of(occurred_at),
         position=_number(position),
         metadata=json_of(metadata),
         name=name,
@@ -185,7 +185,7 @@ def json_of(text: Any) -> Any:
         return text
 
 
-def _time(text: str | None) -> datetime | None:
+def time_of(text: str | None) -> datetime | None:
     """A time in either form that is in a database, ours or the original logger's; None if it is neither."""
     if not isinstance(text, str):
         return None

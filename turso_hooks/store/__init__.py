@@ -29,6 +29,7 @@ from turso_hooks.store.ledger import (
     read_ledger,
     retry_dead_letter,
 )
+from turso_hooks.store.merging import UNKNOWN, Key, deciding_key, read_key
 from turso_hooks.store.migrations import FIRST_WITH_STATISTICS
 from turso_hooks.store.numbering import DAMAGED, Gap, Numbering
 from turso_hooks.store.opening import open_store, target_of
@@ -66,9 +67,11 @@ __all__ = [
     "FIRST_WITH_STATISTICS",
     "KIND",
     "SEARCHED",
+    "UNKNOWN",
     "Batch",
     "DeadLetter",
     "Gap",
+    "Key",
     "Ledger",
     "Numbering",
     "Position",
@@ -86,6 +89,7 @@ __all__ = [
     "check_version",
     "close_turso_client",
     "create_turso_client",
+    "deciding_key",
     "differences",
     "discard_dead_letter",
     "discard_dead_letters_of",
@@ -101,6 +105,7 @@ __all__ = [
     "prepare_schema",
     "read_dead_letter",
     "read_dead_letters",
+    "read_key",
     "read_ledger",
     "read_standing",
     "reset_schema_state",

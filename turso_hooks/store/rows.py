@@ -181,7 +181,7 @@ def _model_call_finished(event: ModelCallFinished, born: _Born) -> _TableRow:
         _finite(event.cost_usd),
         event.error,
     )
-    return _model_call(event, born, result, _over(born, duration_ms, None, event.error))
+    return _model_call(event, born, result, _over(born, duration_ms, None, event.error, event.started_at))
 
 
 def _model_call(event: ModelCallStarted | ModelCallFinished, born: _Born, result: tuple[Any, ...], state: _State) -> _TableRow:
