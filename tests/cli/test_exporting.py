@@ -59,16 +59,15 @@ def test_events_are_exported_imported_and_exported_again_to_the_same_bytes(run: 
     assert run("demo", "--db", f"file:{tmp_path}/0.db").returncode == 0
     for n in range(2):
         target = tmp_path / f"{n}.jsonl"
-        assert (
-            run("export", "jsonl", "-o", str(target), "--db", f"file:{tmp_path}/{n}.db").stderr == "102 conversations written\n"
-        )
+        exported = run("export", "jsonl", "-o", str(target), "--db", f"file:{tmp_path}/{n}.db")
+        assert exported.stderr == "102 conversations written\n"
         imported = run("import", "jsonl", str(target), "--db", f"file:{tmp_path}/{n + 1}.db")
         assert imported.returncode == 0
         assert imported.stdout.startswith("102 sessions, ")
     assert (tmp_path / "0.jsonl").read_bytes() == (tmp_path / "1.jsonl").read_bytes()
     for form in ("openai-chat", "anthropic", "markdown", "html"):
-        exported = [run("export", form, "--db", f"file:{tmp_path}/{n}.db").stdout for n in range(3)]
-        assert exported[0] == exported[1] == exported[2]
+        said = [run("export", form, "--db", f"file:{tmp_path}/{n}.db").stdout for n in range(3)]
+        assert said[0] == said[1] == said[2]
     again = run("import", "jsonl", str(target), "--json", "--db", f"file:{tmp_path}/0.db")
     assert json.loads(again.stdout)["sessions"] == 102
     assert run("export", "jsonl", "--db", f"file:{tmp_path}/0.db").stdout == (tmp_path / "0.jsonl").read_text()

@@ -45,6 +45,8 @@ COMMANDS = [
     ["search", "script"],
     ["tail"],
     ["tools"],
+    ["stats", "--by", "tool"],
+    ["stats", "--by", "agent"],
     ["sql", "SELECT id, title FROM sessions"],
 ]
 

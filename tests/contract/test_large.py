@@ -45,6 +45,10 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     with open_database(parse_database_url(url), allows_unencrypted=True) as opened:
         prepare_schema(opened)
         write(opened, [[event] for event in events()])
+        for table, column in (("messages", "content"), ("tool_executions", "output")):  # as rows of other programs are
+            pieces = f"SELECT text FROM payloads WHERE id = {column}_whole ORDER BY piece"
+            whole = f"UPDATE {table} SET {column} = (SELECT group_concat(text, '') FROM ({pieces}))"
+            opened.execute(f"{whole} WHERE {column}_whole IS NOT NULL", operation="write")
         longer = "UPDATE messages SET content = ? || content WHERE id = 's:message:huge'"
         for _ in range(3):
             opened.execute(longer, (ESCAPES,), operation="write")

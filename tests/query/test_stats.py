@@ -217,7 +217,7 @@ class ByHand:
         for column in ("input", "output", "cache_read", "cache_write", "reasoning"):
             numbers[f"{column}_tokens"] += _number(row[f"{column}_tokens"])
         cost = row["cost_usd"]
-        numbers["cost_usd"] += cost if cost is not None and 0 <= cost <= 10**6 else 0
+        numbers["cost_usd"] += cost if cost is not None and 0 <= cost <= 10**4 else 0
 
 
 def rows_of(database: Database, table: str) -> list[dict[str, Any]]:
@@ -233,7 +233,7 @@ def _add_call(numbers: defaultdict[str, Any], what: str, row: dict[str, Any]) ->
 
 
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) and 0 <= value <= 10**12 else 0
+    return value if isinstance(value, int) and 0 <= value <= 10**10 else 0
 
 
 def check(database: Database, by: str) -> None:

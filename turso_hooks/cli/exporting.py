@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TextIO
 
 import click
@@ -21,6 +24,9 @@ from turso_hooks.query.pages import iter_pages
 from turso_hooks.query.sessions import MOST_DEEP
 
 _AT_ONCE = 100
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
+_MOST_NAME_CHARS = 100
 
 Write = Callable[[Reader, SessionSummary], Iterable[str]]
 """Makes the text of a session, in pieces."""
@@ -88,6 +94,24 @@ def markdown_command(is_whole: bool, **named: Any) -> None:
     _export(partial(_markdown, is_whole=is_whole), is_nested=True, **named)
 
 
+@export_command.command("html")
+@_options
+@click.option("--full", "is_whole", is_flag=True, help="Write long texts to their end.")
+def html_command(is_whole: bool, output: str, **named: Any) -> None:
+    """A page to look at and to hand on, with nothing in it that a browser would have to fetch or run.
+
+    With -o FOLDER/ a page for each conversation and one that leads to them; else one page with all of them. Sub-agents are
+    within what started them.
+    """
+    write = partial(_article, is_whole=is_whole)
+    if output.endswith("/") or Path(output).is_dir():
+        pages = _Pages(Path(output), write)
+        _export(pages.write, output=os.devnull, is_nested=True, **named)
+        pages.write_index()
+    else:
+        _export(write, output=output, is_nested=True, is_page=True, **named)
+
+
 def _export(  # noqa: PLR0913  # options
     write: Write,
     *,
@@ -96,6 +120,7 @@ def _export(  # noqa: PLR0913  # options
     output: str,
     text: str | None,
     is_nested: bool = False,
+    is_page: bool = False,
     **filters: Any,
 ) -> None:
     chosen: SessionFilters = {**given(filters), **({"text": text} if text is not None else {})}
@@ -104,6 +129,8 @@ def _export(  # noqa: PLR0913  # options
     written = 0
     is_watched = output != "-" and sys.stderr.isatty()
     with connect_sync(settings_for(database_url).database_url) as reader, _opened(output) as stream:
+        if is_page:
+            stream.write(_page().beginning("Conversations"))
         for session in _sessions(reader, session_ids, chosen):
             if is_nested and not session_ids and not chosen and _is_within_another(reader, session):
                 continue
@@ -111,6 +138,8 @@ def _export(  # noqa: PLR0913  # options
             written += 1
             if is_watched:
                 click.echo(f"\r{plural(written, 'conversation')}", nl=False, err=True)
+        if is_page:
+            stream.write(_page().END)
     if is_watched:
         click.echo("\r", nl=False, err=True)
     if output != "-" or not written:
@@ -195,3 +224,48 @@ def _markdown(reader: Reader, session: SessionSummary, *, is_whole: bool) -> Ite
     from turso_hooks.cli.reading.markdown import markdown  # noqa: PLC0415  # its parser is wanted only here
 
     yield markdown(reader.get_session(session.session_id), is_whole=is_whole) + "\n"
+
+
+def _article(reader: Reader, session: SessionSummary, *, is_whole: bool) -> Iterator[str]:
+    pieces: Iterator[str] = _page().article(reader.get_session(session.session_id), is_whole=is_whole)
+    return pieces
+
+
+def _page() -> ModuleType:
+    from turso_hooks.cli.reading import page  # noqa: PLC0415  # what it renders with is wanted only here
+
+    return page
+
+
+class _Pages:
+    """A folder with a page for each conversation."""
+
+    def __init__(self, folder: Path, article: Write) -> None:
+        self._folder = folder
+        self._article = article
+        self._written: list[tuple[str, SessionSummary]] = []
+
+    def write(self, reader: Reader, session: SessionSummary) -> Iterator[str]:
+        """Write one of them; nothing of it is for the stream."""
+        name = _file_name(session.session_id)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with _opened(str(self._folder / name)) as stream:
+            stream.write(_page().beginning(_page().title_of(session)))
+            stream.writelines(self._article(reader, session))
+            stream.write(_page().END)
+        self._written.append((name, session))
+        return iter(())
+
+    def write_index(self) -> None:
+        """Write the page that leads to the others, if there are any."""
+        if self._written:
+            with _opened(str(self._folder / "index.html")) as stream:
+                stream.writelines(_page().index(self._written))
+
+
+def _file_name(session_id: str) -> str:
+    """A name that every file system takes, another one for each id."""
+    plain = _NOT_IN_NAMES.sub("_", session_id)[:_MOST_NAME_CHARS].lstrip(".")
+    if plain != session_id or plain == "index":
+        plain += f"-{sha256(session_id.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+    return f"{plain}.html"

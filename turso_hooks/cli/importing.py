@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 import click
 
 from turso_hooks.cli.claude_code import import_claude_code_command
+from turso_hooks.cli.foreign_files import Foreign, default_llm_file, llm_conversations, openai_agents_sessions
 from turso_hooks.cli.importer import Importer, say_counts, say_lost
 from turso_hooks.cli.opencode import import_opencode_command
 from turso_hooks.cli.options import database_option, json_option, print_json, settings_for
@@ -54,7 +56,7 @@ def openai_chat_command(file: Path, database_url: str | None, as_json: bool) -> 
     about its time takes that of the file.
     """
     settings = settings_for(database_url)
-    recorded_at = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc)
+    recorded_at = _recorded_at(file)
     try:
         with _reading(file) as lines:
             result = import_openai_chat(settings, lines, recorded_at)
@@ -108,6 +110,54 @@ def import_events(settings: Settings, lines: Iterator[bytes]) -> ImportResult:
     result.sessions = len(sessions)
     result.counts = importer.counts
     return result
+
+
+@import_command.command("openai-agents")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@database_option
+@json_option
+def openai_agents_command(file: Path, database_url: str | None, as_json: bool) -> None:
+    """Import the sessions of an SQLiteSession of the OpenAI Agents SDK.
+
+    What has no word in chat messages, such as a web search, is kept beside its message, in `metadata`.
+    """
+    result = import_foreign(settings_for(database_url), openai_agents_sessions(file), _recorded_at(file))
+    _say(result, file, as_json=as_json)
+
+
+@import_command.command("llm")
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@database_option
+@json_option
+def llm_command(file: Path | None, database_url: str | None, as_json: bool) -> None:
+    """Import what the program llm has logged, with what its models used: by default from where it keeps that.
+
+    Attachments are left where they are.
+    """
+    path = file or default_llm_file(os.environ)
+    if not path.is_file():
+        raise click.UsageError(f"{path} is not there: name the file logs.db of llm")
+    result = import_foreign(settings_for(database_url), llm_conversations(path), _recorded_at(path))
+    _say(result, path, as_json=as_json)
+
+
+def import_foreign(settings: Settings, conversations: Iterator[Foreign], recorded_at: datetime) -> ImportResult:
+    """Import conversations of other programs. Raises `TranscriptError`, or `DatabaseError` if they could not be shipped."""
+    reader = openai_chat.Reader(recorded_at)
+    with Importer(settings) as importer:
+        result = ImportResult(importer.database)
+        for found in conversations:
+            events = _events(reader, (found.place, found.conversation), result)
+            for event in (*events, *(found.events if events else ())):
+                importer.emit(event)
+            _count(result, events)
+        importer.ship()
+    result.counts = importer.counts
+    return result
+
+
+def _recorded_at(file: Path) -> datetime:
+    return datetime.fromtimestamp(file.stat().st_mtime, timezone.utc)
 
 
 def import_openai_chat(settings: Settings, lines: Iterator[bytes], recorded_at: datetime) -> ImportResult:

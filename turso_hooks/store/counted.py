@@ -51,8 +51,8 @@ NO_DAY = -(10**7)
 MOST_MS = 2**31
 """Longer durations count as this: 25 days."""
 
-_MOST_TOKENS, _MOST_USD = 10**12, 10**6
-"""Greater numbers are none."""
+_MOST_TOKENS, _MOST_USD = 10**10, 10**4
+"""Of one call. Greater numbers are none: the sums of a million of them would still be integers to SQLite."""
 
 MOST_CHARS = 200
 """Longer names and values count as their beginning."""
@@ -230,7 +230,7 @@ def contributions(stats: str) -> str:
 _VALUE = f"""CASE dimension WHEN 'all' THEN '' WHEN 'tool' THEN name
     {" ".join(f"WHEN '{each}' THEN {each}" for each in DIMENSIONS if each not in {"all", "tool"})} END"""
 _PERIOD = f"""CASE WHEN day = {NO_DAY} THEN ''
-    ELSE strftime(CASE span WHEN 'day' THEN '%Y-%m-%d' ELSE '%Y-%m' END, day * 86400, 'unixepoch') END"""
+    ELSE coalesce(strftime(CASE span WHEN 'day' THEN '%Y-%m-%d' ELSE '%Y-%m' END, day * 86400, 'unixepoch'), '') END"""
 _OF_DIMENSION = f"""CASE kind WHEN '{TOOL_USE}' THEN dimension = 'tool' WHEN '{TOOL_CALL}' THEN true
     ELSE dimension <> 'tool' END"""
 
@@ -282,7 +282,7 @@ def recounted_sessions(where: str) -> str:
     """The same of sessions themselves."""
     counters = {"count": "1", "completed": "status IS 'completed'", "errors": "status IS 'error'"}
     return f"""SELECT id, 0, '{SESSION}', '', '', NULL, {", ".join(counters.get(column, "0") for column in COUNTERS)}
-        FROM sessions WHERE {where}"""
+        FROM sessions WHERE id IS NOT NULL AND {where}"""
 
 
 def _counted(counted: CountedTable, row: str, sign: int) -> str:
@@ -360,14 +360,18 @@ _TRIGGERS = (
         BEGIN {_use("NEW", "CASE WHEN NEW.count = 0 THEN -1 ELSE 1 END")}; END""",
     f"""CREATE TRIGGER sessions_counted_before_insert BEFORE INSERT ON sessions
         WHEN NOT EXISTS (SELECT 1 FROM sessions WHERE id = NEW.id) BEGIN {_WAITS.format(id="NEW.id")}; END""",
-    f"CREATE TRIGGER sessions_counted_inserted AFTER INSERT ON sessions BEGIN {_session('NEW', 1)}; END",
+    # An id may be NULL: the original's tables allow it. What refers to a session may not.
+    f"""CREATE TRIGGER sessions_counted_inserted AFTER INSERT ON sessions WHEN NEW.id IS NOT NULL
+        BEGIN {_session("NEW", 1)}; END""",
     f"""CREATE TRIGGER sessions_counted_before_update
         BEFORE UPDATE OF {", ".join((*SESSION_DIMENSIONS, "model", "provider", "occurred_ms"))} ON sessions WHEN {_IS_OTHER}
         BEGIN {_WAITS.format(id="OLD.id")}; END""",
-    f"""CREATE TRIGGER sessions_counted_updated AFTER UPDATE OF status ON sessions WHEN NEW.status IS NOT OLD.status
+    f"""CREATE TRIGGER sessions_counted_updated AFTER UPDATE OF status ON sessions
+        WHEN NEW.status IS NOT OLD.status AND NEW.id IS NOT NULL
         BEGIN {_session("NEW", 1, "ended")}; END""",
     f"CREATE TRIGGER sessions_counted_before_delete BEFORE DELETE ON sessions BEGIN {_WAITS.format(id='OLD.id')}; END",
-    f"CREATE TRIGGER sessions_counted_deleted AFTER DELETE ON sessions BEGIN {_session('OLD', -1)}; END",
+    f"""CREATE TRIGGER sessions_counted_deleted AFTER DELETE ON sessions WHEN OLD.id IS NOT NULL
+        BEGIN {_session("OLD", -1)}; END""",
 )
 
 STATS_TRIGGERS = tuple(" ".join(trigger.split()) for trigger in _TRIGGERS)

@@ -219,7 +219,7 @@ _STATS = Migration(
         *STATS_TABLES,
         *STATS_TRIGGERS,
         # To be counted bit by bit: all at once would be longer than a server lets a transaction be.
-        "INSERT INTO stats_uncounted SELECT id FROM sessions",
+        "INSERT INTO stats_uncounted SELECT id FROM sessions WHERE id IS NOT NULL",
     ),
 )
 

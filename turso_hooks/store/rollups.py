@@ -69,7 +69,9 @@ _RECOUNT = (
     f"DELETE FROM stats_uncounted WHERE session_id IN ({_CHOSEN})",
 )
 
-_EVERYTHING = " UNION ".join(["SELECT id FROM sessions", *(f"SELECT session_id FROM {each.table}" for each in COUNTED)])
+_EVERYTHING = " UNION ".join(
+    ["SELECT id FROM sessions WHERE id IS NOT NULL", *(f"SELECT session_id FROM {each.table}" for each in COUNTED)]
+)
 
 _IS_WAITING = """SELECT EXISTS (SELECT 1 FROM session_stats WHERE waits = 1) OR EXISTS (SELECT 1 FROM stats_changes),
     EXISTS (SELECT 1 FROM stats_uncounted)"""
