@@ -30,7 +30,9 @@ from openai.types.responses import (
 set_tracing_disabled(True)
 thought = ResponseReasoningItem(id="r", type="reasoning", summary=[{"type": "summary_text", "text": "I should add"}])
 calls = [
-    ResponseFunctionToolCall(id=f"f{n}", call_id=f"call_{n}", name="add", arguments=f'{{"a": {n}, "b": 2}}', type="function_call")
+    ResponseFunctionToolCall(
+        id=f"f{n}", call_id=f"call_{n}", name="add", arguments=f'{{"a": {n}, "b": 2}}', type="function_call"
+    )
     for n in range(2)
 ]
 said = [ResponseOutputText(text="It is 2 and 3.", type="output_text", annotations=[])]

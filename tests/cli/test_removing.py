@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from turso_hooks.drivers import EmbeddedDatabase
+from turso_hooks.drivers import EmbeddedDatabase, Statement
 from turso_hooks.events import Event, MessageAdded, ModelCallFinished, SessionEnded, SessionStarted, encode, utc_now
 from turso_hooks.plugin import Recorder
 from turso_hooks.settings import Settings
 from turso_hooks.store import Batch, DeadLetter, Numbering, Position, Standing, write_batch
+from turso_hooks.store.migrations import MIGRATIONS, statements_of
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Rows = Callable[..., list[tuple[object, ...]]]
@@ -68,9 +69,9 @@ def test_old_conversations_are_pruned(run: Run, logged: str, ids: Callable[[], l
 def test_those_of_a_project_or_all_but_so_many_are_pruned_and_what_runs_is_not(
     run: Run, logged: str, ids: Callable[[], list[object]]
 ) -> None:
-    run("prune", "--keep", "2", "--project", "o*", "--db", logged)
+    run("prune", "--keep", "3", "--project", "o*", "--db", logged)
     assert len(ids()) == 5
-    run("prune", "--keep", "1", "--db", logged)
+    run("prune", "--keep", "2", "--db", logged)
     assert ids() == ["new", "running"]
     run("prune", "--project", "one", "--db", logged)
     assert ids() == ["running"]
@@ -78,6 +79,18 @@ def test_those_of_a_project_or_all_but_so_many_are_pruned_and_what_runs_is_not(
     nothing = run("prune", "--db", logged)
     assert nothing.returncode == 2
     assert "say what is to be removed" in nothing.stderr
+
+
+def test_a_name_that_is_none_makes_no_database_and_a_dry_run_no_other_one(run: Run, tmp_path: Path) -> None:
+    for command in (["prune", "--keep", "1"], ["prune", "--keep", "1", "--dry-run"], ["delete", "x"], ["recount"], ["reindex"]):
+        said = run(*command, "--db", f"file:{tmp_path}/none.db")
+        assert said.returncode == 1
+        assert not (tmp_path / "none.db").exists()
+    with EmbeddedDatabase(tmp_path / "old.db") as old:
+        old.transaction([Statement(sql) for sql in statements_of(MIGRATIONS[0])])
+        said = run("prune", "--keep", "1", "--dry-run", "--db", f"file:{tmp_path}/old.db")
+        assert (said.returncode, "turso-hooks migrate" in said.stderr) == (1, True)
+        assert old.execute("SELECT max(version) FROM schema_version").rows == [(1,)]
 
 
 def test_a_person_is_asked_first(in_terminal: Callable[..., str], logged: str, ids: Callable[[], list[object]]) -> None:
@@ -119,6 +132,9 @@ def test_a_conversation_is_deleted_wherever_something_of_it_is(
         "SELECT 1 FROM stats WHERE period = ?", (datetime.now(timezone.utc) - timedelta(days=100)).date().isoformat()
     )
     assert "no session" in run("delete", "old", "--db", logged).stderr
+    for beginning in ("", "mid", "m*"):
+        assert run("delete", beginning, "--yes", "--db", logged).returncode == 1
+    assert ids() == ["middle", "new", "running"]
 
 
 def test_what_a_running_process_still_has_of_it_is_told(

@@ -424,3 +424,52 @@ def test_what_nobody_said_the_cost_of_is_estimated(database: EmbeddedDatabase) -
     by_model = {row.value: row for row in Reader(database).stats("model").rows}
     assert by_model["gpt-4o"].estimated_cost_usd == pytest.approx(2 * dollars)
     assert by_model["our own"].unpriced_calls == 2
+
+
+def test_whatever_another_program_writes_it_can_write_and_is_added_up(database: EmbeddedDatabase) -> None:
+    """A trigger that fails would fail its writer."""
+    pick = random.Random(4)
+    odd = [
+        None,
+        "",
+        b"",
+        b"\xff\x00",
+        0,
+        -1,
+        2**63 - 1,
+        1e308,
+        "0",
+        "abc",
+        "2026-01-01",
+        "9999-12-31 23:59:59",
+        "\0",
+        "n" * 5000,
+    ]
+    sessions = """INSERT OR IGNORE INTO sessions (id, agent_type, model, provider, project, started_at, status)
+        VALUES (?, ?, ?, ?, ?, ?, ?)"""
+    messages = """INSERT INTO messages (id, session_id, sequence, role, model, created_at, token_count)
+        VALUES (?, ?, 1, 'x', ?, ?, ?)"""
+    tools = """INSERT INTO tool_executions (id, session_id, tool_name, status, started_at, duration_ms)
+        VALUES (?, ?, ?, ?, ?, ?)"""
+    models = """INSERT INTO model_calls (id, session_id, model, provider, status, started_at, duration_ms, cost_usd,
+        input_tokens, occurred_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+    def some(count: int, *, needed: bool = False) -> list[Any]:
+        return [pick.choice(odd[1:] if needed else odd) for _ in range(count)]
+
+    rollups = Rollups(database)
+    for n in range(200):
+        session_id = pick.choice(["s", "t", b"\xff"])
+        of_session = pick.choice([session_id, None])
+        run(database, sessions, of_session, *some(2, needed=True), *some(2), *some(2, needed=True))
+        run(database, messages, f"m{n}", session_id, *some(1), *some(1, needed=True), *some(1))
+        run(database, tools, f"t{n}", session_id, *some(3, needed=True), *some(1))
+        run(database, models, f"c{n}", session_id, *some(2), *some(2, needed=True), *some(4))
+        if n % 20 == 0:
+            rollups.do_some()
+            assert all(Reader(database).stats(by).total.messages == n + 1 for by in ("day", "model", "agent_type"))
+    assert list(differences(database)) == []
+    for table in ("messages", "tool_executions", "model_calls", "sessions"):
+        run(database, f"DELETE FROM {table}")
+    rollups.do_rest()
+    assert database.execute("SELECT count(*) FROM stats").rows == [(0,)]

@@ -128,7 +128,7 @@ def test_sub_agents_go_with_what_started_them_and_not_alone(file: EmbeddedDataba
     assert remove_all(Pruner(file, seen_before(5))).sessions == 5
     assert ids(file) == ["kept", "kept-child", "kept-grandchild", "new", "new-child"]
     pruner = Pruner.of_session(file, "kept-child")
-    assert set(pruner.session_ids) == {"kept-child", "kept-grandchild"}
+    assert pruner.chosen()[0] == {"kept-child", "kept-grandchild"}
     remove_all(pruner)
     assert ids(file) == ["kept", "new", "new-child"]
 
@@ -136,9 +136,14 @@ def test_sub_agents_go_with_what_started_them_and_not_alone(file: EmbeddedDataba
 def test_so_many_are_kept_as_was_said(file: EmbeddedDatabase) -> None:
     for n in range(8):
         write(file, *conversation(f"s{n}", n // 2))
-    assert newest_kept(file, Prunable(), 3) == (int((DAY_0 + timedelta(days=2)).timestamp() * 1000), "s5")
-    assert newest_kept(file, Prunable("sessions.id < 's3'"), 4) is None
-    assert newest_kept(file, Prunable(), 8) == (int(DAY_0.timestamp() * 1000), "s0")
+
+    def kept(prunable: Prunable, keep: int) -> tuple[int, str] | None:
+        found = newest_kept(file, prunable, keep)
+        return found and (found[0], file.execute("SELECT id FROM sessions WHERE rowid = ?", (found[1],)).rows[0][0])
+
+    assert kept(Prunable(), 3) == (int((DAY_0 + timedelta(days=2)).timestamp() * 1000), "s5")
+    assert kept(Prunable("sessions.id < 's3'"), 4) is None
+    assert kept(Prunable(), 8) == (int(DAY_0.timestamp() * 1000), "s0")
 
 
 def test_a_long_conversation_goes_in_several_transactions_and_what_is_written_meanwhile_stays(file: EmbeddedDatabase) -> None:
@@ -178,3 +183,56 @@ def test_a_process_killed_in_the_middle_leaves_what_the_next_one_removes(file: E
     assert list(differences(file)) == []
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_calls_go_before_the_messages_that_they_refer_to(database: Database) -> None:
+    for n in range(3):
+        at: dict[str, Any] = {"session_id": f"s{n}", "occurred_at": DAY_0}
+        write(
+            database,
+            *(MessageAdded(**at, message_id=f"{k}", role="assistant", content="x") for k in range(10)),
+            *(ToolCallFinished(**at, tool_call_id=f"t{k}", tool_name="look", message_id=f"{k % 10}") for k in range(60)),
+        )
+    pruner = Pruner(database, Prunable())
+    while pruner.remove_some():
+        pruner.pace.at_once = 7
+    assert pruner.removed == Removed(3, 30, 180, 0, 0)
+    assert ids(database) == []
+
+
+def test_what_runs_keeps_what_started_it(file: EmbeddedDatabase) -> None:
+    write(file, *conversation("done", 0), *conversation("parent", 0))
+    at = DAY_0 + timedelta(days=1)
+    write(file, SessionStarted(session_id="child", parent_session_id="parent", occurred_at=at))
+    pruner = Pruner(file, Prunable(alive_from_ms=int(DAY_0.timestamp() * 1000)))
+    assert (pruner.count().sessions, remove_all(pruner).sessions) == (1, 1)
+    assert ids(file) == ["child", "parent"]
+    later = Prunable(alive_from_ms=int((DAY_0 + timedelta(days=2)).timestamp() * 1000))
+    assert remove_all(Pruner(file, later)).sessions == 2
+
+
+def test_sessions_go_whatever_their_ids_are_and_however_many_were_seen_at_once(file: EmbeddedDatabase) -> None:
+    write(file, *(SessionStarted(session_id=f"s{n:03}", occurred_at=DAY_0) for n in range(130)))
+    sql = """INSERT INTO sessions (id, agent_type, model, started_at, parent_session_id)
+        VALUES (?, 'a', 'm', '2026-03-01 12:00:00', 's000')"""
+    run(file, sql, b"\xff\x00")
+    run(file, sql.replace("?", "CAST(x'ff41' AS TEXT)").replace("'s000'", "NULL"))
+    run(file, sql.replace("?", "NULL"))
+    write(file, *(SessionStarted(session_id=f"c{n:03}", parent_session_id=f"s{n:03}", occurred_at=DAY_0) for n in range(120)))
+    run(file, "UPDATE sessions SET seen_ms = seen_ms + ? WHERE id LIKE 'c%'", 10**9)
+    spared = Pruner(file, Prunable(seen_before_ms=int(DAY_0.timestamp() * 1000) + 1))
+    assert spared.count().sessions == remove_all(spared).sessions == 11
+    assert remove_all(Pruner(file, Prunable())).sessions == 242
+    assert file.execute("SELECT id FROM sessions").rows == []
+
+
+def test_of_sessions_that_are_gone_statistics_keep_nothing(file: EmbeddedDatabase) -> None:
+    for n in range(40):
+        write(file, *conversation(f"s{n}", n))
+    rollups = Rollups(file)
+    rollups.do_rest()
+    remove_all(Pruner(file, Prunable()))
+    rollups.pace.at_once = 3
+    rollups.do_rest()
+    for table in ("session_stats", "stats_changes", "stats", "stats_durations"):
+        assert file.execute(f"SELECT count(*) FROM {table}").rows == [(0,)]

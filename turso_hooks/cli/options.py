@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
 from turso_hooks.cli.text import safe_json
-from turso_hooks.errors import SettingsError
+from turso_hooks.errors import DatabaseUnusable, SettingsError
 from turso_hooks.events.marks import plain
 from turso_hooks.settings import Settings, load_settings
 from turso_hooks.store import open_store, prepare_schema, target_of
@@ -41,6 +42,14 @@ def prepared(settings: Settings) -> list[int]:
     """See to the schema before anything is sent to the database; the versions applied. Raises `DatabaseError`."""
     with open_store(settings) as database:
         return prepare_schema(database)
+
+
+def prepare_what_is_there(settings: Settings) -> None:
+    """The same of a database that is there already: a name that is mistyped makes no new one. Raises `DatabaseError`."""
+    target = target_of(settings)
+    if target.path is not None and not Path(target.path).exists():
+        raise DatabaseUnusable("open the database", target.name, "its file is not there", "check the name")
+    prepared(settings)
 
 
 def print_json(value: Any) -> None:

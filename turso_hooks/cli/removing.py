@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -11,25 +11,25 @@ from typing import Any
 import click
 
 from turso_hooks.cli.draining import drain
-from turso_hooks.cli.options import database_option, json_option, prepared, print_json, settings_for, shown_url
+from turso_hooks.cli.options import database_option, json_option, prepare_what_is_there, print_json, settings_for, shown_url
 from turso_hooks.cli.reading.completing import complete_session
 from turso_hooks.cli.reading.filtering import Moment, given
 from turso_hooks.cli.text import is_terminal, one_line, plural, size
 from turso_hooks.drivers import Database
-from turso_hooks.errors import DatabaseError, EventError
+from turso_hooks.errors import DatabaseError, EventError, SessionNotFound
 from turso_hooks.events import decode, utc_now
 from turso_hooks.journal import JournalFolder, look_into, slices_of
 from turso_hooks.query import Reader
-from turso_hooks.query.filters import STATUSES, Condition, meant_by, milliseconds, silent_before
+from turso_hooks.query.filters import STATUSES, meant_by, milliseconds, silent_before
 from turso_hooks.settings import Settings
 from turso_hooks.store import (
+    ALL_TIME_MS,
     Prunable,
     Pruner,
     Removed,
     Rollups,
     SearchIndex,
     discard_dead_letters_of,
-    is_indexed,
     newest_kept,
     open_store,
     read_ledger,
@@ -72,8 +72,9 @@ def prune_command(  # noqa: PLR0913, PLR0917  # its options
     if before is None and keep is None and not given(filters):
         raise click.UsageError("say what is to be removed: --older-than 90d, --keep 1000, --project NAME, …")
     settings = settings_for(database_url)
-    prepared(settings)
-    with open_store(settings) as database:
+    if not dry_run:  # which changes nothing, not even the schema
+        prepare_what_is_there(settings)
+    with open_store(settings, read_only=dry_run) as database:
         prunable = _prunable(database, before, keep, filters)
         if dry_run or _has_to_ask(is_sure=is_sure):
             would_go = Pruner(database, prunable).count()
@@ -95,19 +96,24 @@ def prune_command(  # noqa: PLR0913, PLR0917  # its options
 def delete_command(session_id: str, database_url: str | None, is_sure: bool, as_json: bool) -> int:
     """Remove one conversation with everything of it, its sub-agents' as well.
 
-    The beginning of the id is enough. What processes that are gone left of it in the journal is shipped first, and so removed.
-    What a process that runs still has of it there comes back: then the command says so, and exits with 1.
+    In a terminal the beginning of the id is enough, as it asks there. What processes that are gone left of it in the journal is
+    shipped first, and so removed. What a process that runs still has of it there comes back: then the command says so, and
+    exits with 1.
     """
     settings = settings_for(database_url)
+    prepare_what_is_there(settings)
     drain(settings)
-    prepared(settings)
+    asks = _has_to_ask(is_sure=is_sure)
     with open_store(settings) as database:
         session = Reader(database).session_summary(session_id)
+        if session.session_id != session_id and not asks:
+            whole = "where nobody is asked, the whole id is to be named"
+            raise SessionNotFound(f"there is no session {session_id!r:.60}: {whole}")
         pruner = Pruner.of_session(database, session.session_id)
-        session_ids = set(pruner.session_ids)
-        if _has_to_ask(is_sure=is_sure):
+        session_ids, there = pruner.chosen()
+        if asks:
             title = f" ({one_line(session.title)[:60]})" if session.title else ""
-            what = f"{one_line(session.session_id)}{title}: {_in_words(pruner.count_chosen())}"
+            what = f"{one_line(session.session_id)}{title}: {_in_words(there)}"
             click.confirm(f"remove {what} from {one_line(shown_url(settings))}?", abort=True, err=True)
         free_before = _free_bytes(database)
         _remove(pruner, database, is_silent=as_json)
@@ -124,20 +130,15 @@ def delete_command(session_id: str, database_url: str | None, is_sure: bool, as_
 def _prunable(database: Database, before: datetime | None, keep: int | None, filters: dict[str, Any]) -> Prunable:
     now = utc_now()
     condition = meant_by(given(filters), now).together()
-    condition.add("(sessions.status <> 'running' OR coalesce(sessions.seen_ms, 0) < ?)", silent_before(now))
+    seen_before_ms = ALL_TIME_MS if before is None else milliseconds(before)
     if keep is not None:
         kept = newest_kept(database, Prunable(condition.sql, condition.arguments), keep)
-        _leave(condition, kept)
-    seen_before_ms = {} if before is None else {"seen_before_ms": milliseconds(before)}
-    return Prunable(condition.sql, condition.arguments, **seen_before_ms)
-
-
-def _leave(condition: Condition, kept: tuple[int, str] | None) -> None:
-    """Those from that one on are left."""
-    if kept is None:
-        condition.add("false")
-    else:
-        condition.add("(sessions.seen_ms < ? OR (sessions.seen_ms = ? AND sessions.id < ?))", kept[0], *kept)
+        if kept is None:
+            condition.add("false")
+        else:
+            condition.add("(sessions.seen_ms < ? OR (sessions.seen_ms = ? AND sessions.rowid < ?))", kept[0], *kept)
+            seen_before_ms = min(seen_before_ms, kept[0] + 1)  # of sub-agents too
+    return Prunable(condition.sql, condition.arguments, seen_before_ms, silent_before(now))
 
 
 def _has_to_ask(*, is_sure: bool) -> bool:
@@ -153,16 +154,10 @@ def _remove(pruner: Pruner, database: Database, *, is_silent: bool) -> None:
     if shows:
         click.echo(err=True)
     Rollups(database).do_rest()
-    if is_indexed(database):
-        index = SearchIndex(database)
-        _patiently(index.is_waiting, index.add_some)
-
-
-def _patiently(is_waiting: Callable[[], bool], do_some: Callable[[], int]) -> None:
-    while is_waiting():
-        began = time.monotonic()
-        do_some()
+    began = time.monotonic()
+    while SearchIndex(database).take_out_some():
         time.sleep(time.monotonic() - began)  # whoever waits to write gets to it: SQLite has no queue
+        began = time.monotonic()
 
 
 def _free_bytes(database: Database) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from turso_hooks.cli.options import database_option, json_option, prepared, print_json, settings_for, shown_url
+from turso_hooks.cli.options import database_option, json_option, prepare_what_is_there, print_json, settings_for, shown_url
 from turso_hooks.cli.text import is_terminal, one_line, plural
 from turso_hooks.errors import DatabaseUnavailable, DatabaseUnusable
 from turso_hooks.store import Rollups, SearchIndex, open_store
@@ -25,7 +25,7 @@ def reindex_command(database_url: str | None, anew: bool, as_json: bool) -> None
     Some thousand rows at a time, so that others can write in between; it may be stopped and called again.
     """
     settings = settings_for(database_url)
-    prepared(settings)
+    prepare_what_is_there(settings)
     with open_store(settings) as database:
         index = SearchIndex(database)
         if not index.prepare():
@@ -50,7 +50,7 @@ def recount_command(database_url: str | None, anew: bool, as_json: bool) -> None
     Some sessions at a time, so that others can write in between; it may be stopped and called again.
     """
     settings = settings_for(database_url)
-    prepared(settings)
+    prepare_what_is_there(settings)
     with open_store(settings) as database:
         rollups = Rollups(database)
         if anew:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -150,9 +151,10 @@ def _with_payloads(asker: Asker, found: Rows) -> Iterable[Row]:
     if not wanted:
         return found.rows
     sql = "SELECT id, text FROM payloads WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id, piece"
-    texts: dict[str, str] = {}
+    pieces: defaultdict[str, list[str]] = defaultdict(list)
     for payload_id, text in asker.all("read large values", sql, (json.dumps(sorted(wanted)),)):
-        texts[payload_id] = texts.get(payload_id, "") + text
+        pieces[payload_id].append(text)
+    texts = {payload_id: "".join(found) for payload_id, found in pieces.items()}
     rows = [list(row) for row in found.rows]
     for row in rows:
         for column, whole in places:

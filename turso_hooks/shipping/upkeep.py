@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from turso_hooks.drivers import Database
-from turso_hooks.errors import DatabaseError, DatabaseUnavailable
+from turso_hooks.errors import DatabaseError, DatabaseUnavailable, describe
 from turso_hooks.events import to_microseconds
 from turso_hooks.shipping.counts import warn_once
 from turso_hooks.store import ADDED_AT_ONCE, Prunable, Pruner, Rollups, SearchIndex
@@ -54,6 +54,11 @@ class _Chore:
             self.at = time.monotonic() + min(_SELDOM_S, self.every_s * 2**self.failures)
         except DatabaseError as error:
             warn_once(f"{self._name}:{error.problem}", f"%s. Until then {self._without}.", error)
+            self.is_off = True
+        except Exception as error:  # noqa: BLE001  # whatever another program's rows do to us, shipping goes on
+            warn_once(
+                f"{self._name}:{describe(error)}", f"%s failed: %s. Until then {self._without}.", self._name, describe(error)
+            )
             self.is_off = True
         else:
             self.failures = 0
@@ -118,6 +123,7 @@ class _Retention(_Chore):
         self._database = database
         self._kept = timedelta(days=days)
         self._now = now
+        self._index = SearchIndex(database)
         self._pruner: Pruner | None = None
 
     def do_if_due(self) -> None:
@@ -128,7 +134,7 @@ class _Retention(_Chore):
         with self.excused():
             if self._pruner is None:
                 self._pruner = Pruner(self._database, Prunable(seen_before_ms=_milliseconds(self._now() - self._kept)))
-            if self._pruner.remove_some():
+            if self._pruner.remove_some() or self._index.take_out_some():
                 now = time.monotonic()
                 self.at = now + _PRUNE_PAUSE * (now - began)
             else:

@@ -33,7 +33,7 @@ from turso_hooks.store.merging import UNKNOWN, Key, deciding_key, read_key
 from turso_hooks.store.migrations import FIRST_WITH_STATISTICS
 from turso_hooks.store.numbering import DAMAGED, Gap, Numbering
 from turso_hooks.store.opening import open_store, target_of
-from turso_hooks.store.pruning import Prunable, Pruner, Removed, newest_kept
+from turso_hooks.store.pruning import ALL_TIME_MS, Prunable, Pruner, Removed, newest_kept
 from turso_hooks.store.recounting import differences
 from turso_hooks.store.rollups import Rollups
 from turso_hooks.store.rows import Row, row_of
@@ -61,6 +61,7 @@ from turso_hooks.store.writing import (
 
 __all__ = [
     "ADDED_AT_ONCE",
+    "ALL_TIME_MS",
     "CJK_RANGES",
     "DAMAGED",
     "FINISHED_WRITERS",

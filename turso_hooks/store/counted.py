@@ -85,7 +85,7 @@ def _tokens(column: str) -> str:
 
 
 def _name(column: str) -> str:
-    return f"substr(coalesce({{row}}.{column}, ''), 1, {MOST_CHARS})"
+    return f"coalesce(substr({{row}}.{column}, 1, {MOST_CHARS}), '')"  # of an empty blob it is NULL
 
 
 def _is(status: str) -> str:
@@ -204,7 +204,7 @@ STATS_TABLES = (
 
 
 def _of_session(column: str) -> str:
-    return f"substr(coalesce(sessions.{column}, ''), 1, {MOST_CHARS})"
+    return f"coalesce(substr(sessions.{column}, 1, {MOST_CHARS}), '')"
 
 
 CONTRIBUTION = ("day", "kind", "name", "model", "provider", *SESSION_DIMENSIONS, "durations", *COUNTERS)

@@ -237,20 +237,36 @@ WHOLE_COLUMNS = (
 def _has_whole(table: str, column: str) -> tuple[str, ...]:
     """The column that says which payload the whole of a value is; not any more, if somebody changes the value alone."""
     whole = f"{column}_whole"
+
+    def counted(row: str, by: str) -> str:
+        return f"UPDATE payloads SET uses = uses {by} WHERE id = {row}.{whole} AND piece = 0"
+
     return (
         f"ALTER TABLE {table} ADD COLUMN {whole} TEXT",
-        f"CREATE INDEX idx_{table}_{whole} ON {table}({whole}) WHERE {whole} IS NOT NULL",
         f"""CREATE TRIGGER {table}_{column}_changed AFTER UPDATE OF {column} ON {table}
             WHEN OLD.{whole} IS NOT NULL AND NEW.{whole} IS OLD.{whole} AND NEW.{column} IS NOT OLD.{column}
             BEGIN UPDATE {table} SET {whole} = NULL WHERE id = NEW.id; END""",
+        f"""CREATE TRIGGER {table}_{whole}_inserted AFTER INSERT ON {table} WHEN NEW.{whole} IS NOT NULL
+            BEGIN {counted("NEW", "+ 1")}; END""",
+        f"""CREATE TRIGGER {table}_{whole}_updated AFTER UPDATE OF {whole} ON {table} WHEN NEW.{whole} IS NOT OLD.{whole}
+            BEGIN {counted("OLD", "- 1")}; {counted("NEW", "+ 1")}; END""",
+        f"""CREATE TRIGGER {table}_{whole}_deleted AFTER DELETE ON {table} WHEN OLD.{whole} IS NOT NULL
+            BEGIN {counted("OLD", "- 1")}; END""",
     )
 
 
 _PAYLOADS = Migration(
     8,
     (
-        "CREATE TABLE payloads (id TEXT NOT NULL, piece INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (id, piece))",
-        *(sql for table, column in WHOLE_COLUMNS for sql in _has_whole(table, column)),
+        # How often a payload is referred to stands with its first piece. An index on each column that refers to one would take
+        # a walk through all rows, longer than a server lets a transaction be.
+        """CREATE TABLE payloads (
+            id TEXT NOT NULL, piece INTEGER NOT NULL, text TEXT NOT NULL, uses INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (id, piece))""",
+        "CREATE INDEX idx_payloads_unused ON payloads(id) WHERE piece = 0 AND uses <= 0",
+        *(sql for column in WHOLE_COLUMNS for sql in _has_whole(*column)),
+        # Where foreign keys are enforced, a message that goes looks for tool executions that refer to it.
+        "CREATE INDEX idx_tool_executions_refers ON tool_executions(message_id) WHERE message_id IS NOT NULL",
     ),
 )
 

@@ -52,7 +52,9 @@ class Payloads(list[Payload]):
         if text is None or len(text) <= LARGE_CHARS:
             return text, None
         shown = to_json(_shown(plain(value, for_json=True))) or ""
-        return shown if len(shown) <= LARGE_CHARS else to_json(f"{text[:_SHOWN_CHARS]}…"), self._aside(text)
+        if shown == text and len(text) <= LARGE_TEXT_CHARS:  # of many short ones
+            return text, None
+        return shown if len(shown) <= LARGE_TEXT_CHARS else to_json(f"{text[: 2 * _SHOWN_CHARS]}…"), self._aside(text)
 
     def _aside(self, text: str) -> str:
         payload = Payload(hashlib.sha256(text.encode()).hexdigest(), text)
@@ -61,7 +63,9 @@ class Payloads(list[Payload]):
 
 
 def _shown(value: Any) -> Any:
-    """A value with its long texts cut. Its depth is bounded: `plain` has seen to that."""
+    """A value with its long texts cut, but for thoughts, which are searched. Its depth is bounded: `plain` has seen to that."""
+    if isinstance(value, dict) and value.get("type") == "reasoning" and isinstance(value.get("text"), str):
+        return {**value, "text": value["text"][:LARGE_TEXT_CHARS]}
     if isinstance(value, str):
         return value if len(value) <= _SHOWN_CHARS else f"{value[:_SHOWN_CHARS]}… ({len(value):,} characters)"
     if isinstance(value, dict):

@@ -39,6 +39,7 @@ def _both(where: str) -> str:
         *(f"SELECT -1, * FROM ({recounted(each, where.format(id=f'{each.table}.session_id'))})" for each in COUNTED),
         f"SELECT -1, * FROM ({recounted_sessions(where.format(id='id'))})",
         f"SELECT 0, session_id, {_NOTHING} FROM stats_uncounted WHERE {of_sessions}",
+        f"SELECT 2, id, {_NOTHING} FROM sessions WHERE {where.format(id='id')}",
     ]
     return " UNION ALL ".join(parts)
 
@@ -67,11 +68,12 @@ def differences(database: Database) -> Iterator[str]:
 def _of_sessions(database: Database, where: str, between: tuple[Any, ...]) -> Iterator[str]:
     sql = _both(where)
     rows = database.execute(sql, between * (sql.count("?") // len(between)), operation=_OPERATION).rows
-    uncounted = {row[1] for row in rows if row[0] == 0}
+    # What belongs to no session may have been there before it was counted.
+    compared = {row[1] for row in rows if row[0] == 2} - {row[1] for row in rows if row[0] == 0}  # noqa: PLR2004  # as above
     sums: dict[tuple[Any, ...], dict[str, int]] = {}
     tools: dict[tuple[Any, Any], int] = {}
     for sign, session_id, day, kind, name, provider, durations, *counters in rows:
-        if sign == 0 or session_id in uncounted:
+        if kind is None or session_id not in compared:
             continue
         if kind == TOOL_CALL and sign < 0:
             tools[session_id, name] = tools.get((session_id, name), 0) + 1

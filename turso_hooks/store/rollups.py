@@ -31,7 +31,8 @@ _ROWS_IN_EACH = 10
 
 _SESSIONS_FIRST, _SESSIONS_MOST = 20, 500
 
-_WAITING = "SELECT rowid, count FROM session_stats WHERE waits = 1 ORDER BY session_id, rowid LIMIT ?"
+_FIRST = "SELECT rowid, count FROM session_stats WHERE waits = 1 ORDER BY session_id, rowid LIMIT ?"
+_WAITING = "SELECT rowid FROM session_stats WHERE waits = 1 AND count <> 0 ORDER BY session_id, rowid LIMIT ?"
 _CHANGES = "rowid <= (SELECT max(rowid) FROM (SELECT rowid FROM stats_changes ORDER BY rowid LIMIT ?))"
 _CHANGED = f"SELECT * FROM stats_changes WHERE {_CHANGES}"
 _SPREAD = tuple((dimension, span) for dimension in DIMENSIONS for span in ("day", "month"))
@@ -44,11 +45,11 @@ _BUCKETS = f"""{_COMING} UNION ALL
     CROSS JOIN json_each(durations) AS each"""
 
 _BRING = (
-    f"DELETE FROM session_stats WHERE rowid IN (SELECT rowid FROM ({_WAITING}) WHERE count = 0)",
+    f"DELETE FROM session_stats WHERE rowid IN (SELECT rowid FROM ({_FIRST}) WHERE count = 0)",
     f"""INSERT INTO stats_changes (sign, {", ".join(CONTRIBUTION)})
         SELECT 1, {contributions("session_stats")} FROM session_stats LEFT JOIN sessions ON sessions.id = session_id
-        WHERE session_stats.rowid IN (SELECT rowid FROM ({_WAITING}))""",
-    f"UPDATE session_stats SET waits = 0 WHERE rowid IN (SELECT rowid FROM ({_WAITING}))",
+        WHERE session_stats.rowid IN ({_WAITING})""",
+    f"UPDATE session_stats SET waits = 0 WHERE rowid IN ({_WAITING})",
     f"""INSERT INTO stats ({STATS_KEY}, {", ".join(COUNTERS)})
         SELECT {STATS_KEY}, {", ".join(f"sum({column})" for column in COUNTERS)} FROM ({spread(_CHANGED, _SPREAD)})
         WHERE true GROUP BY {STATS_KEY}

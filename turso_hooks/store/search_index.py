@@ -77,10 +77,13 @@ def _adds(searched: SearchedTable) -> tuple[str, ...]:
     )
 
 
-_ADD_WAITING = (
+_TAKE_OUT = (
     f"""INSERT INTO search_index (search_index, rowid, text) SELECT 'delete', key, {indexed("text")}
         FROM (SELECT key, text FROM search_removed ORDER BY key LIMIT ?) WHERE key & {WITHOUT_TEXT} = 0""",
     "DELETE FROM search_removed WHERE key IN (SELECT key FROM search_removed ORDER BY key LIMIT ?)",
+)
+_ADD_WAITING = (
+    *_TAKE_OUT,
     *(sql for searched in SEARCHED for sql in _adds(searched)),
     "DELETE FROM search_added",
 )
@@ -121,6 +124,18 @@ class SearchIndex:
             statements = [Statement(sql, [(at_once,)] if "?" in sql else [()]) for sql in _ADD_WAITING]
             self._database.transaction(statements, operation="index what waits")
         return at_once
+
+    def take_out_some(self) -> bool:
+        """Take out some of what was removed, if there is an index; False if there is nothing of that. It makes no index."""
+        if not is_indexed(self._database):
+            return False
+        sql = "SELECT EXISTS (SELECT 1 FROM search_removed)"
+        if not self._database.execute(sql, operation="look for what was removed").rows[0][0]:
+            return False
+        with self.pace.kept() as at_once:
+            statements = [Statement(sql, [(at_once,)]) for sql in _TAKE_OUT]
+            self._database.transaction(statements, operation="index what was removed")
+        return True
 
     def is_waiting(self) -> bool:
         """Whether something is not in it that should be, or is in it still. Reads six rows at most."""
