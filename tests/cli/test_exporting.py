@@ -33,6 +33,7 @@ def logged(recorder: Recorder, database: Path) -> str:
     return f"file:{database}"
 
 
+@pytest.mark.slow
 def test_real_conversations_come_back_from_what_was_exported(run: Run, shared_data: Path, tmp_path: Path) -> None:
     original = shared_data / "tau-bench-airline-gpt-4o.jsonl"
     exported = []
@@ -53,6 +54,7 @@ def test_real_conversations_come_back_from_what_was_exported(run: Run, shared_da
     assert len(anthropic) == 100
 
 
+@pytest.mark.slow
 def test_events_are_exported_imported_and_exported_again_to_the_same_bytes(run: Run, shared_data: Path, tmp_path: Path) -> None:
     original = shared_data / "tau-bench-airline-gpt-4o.jsonl"
     assert run("import", "openai-chat", str(original), "--db", f"file:{tmp_path}/0.db").returncode == 0

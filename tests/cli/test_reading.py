@@ -45,8 +45,6 @@ COMMANDS = [
     ["search", "script"],
     ["tail"],
     ["tools"],
-    ["stats", "--by", "tool"],
-    ["stats", "--by", "agent"],
     ["sql", "SELECT id, title FROM sessions"],
 ]
 
@@ -157,8 +155,9 @@ def test_every_view_shows_what_is_no_text_no_number_and_no_json(database: Path, 
         wrong = {"status": odd, "cost_usd": "much", "input_tokens": "few", "error": odd}
         insert(opened, "model_calls", id="c", **started, **wrong)
         index = SearchIndex(opened)
+        added_up = [["stats", "--by", by] for by in ("day", "model", "tool", "agent", "provider")]
         commands = (
-            *([*command, *form] for command in COMMANDS for form in ([], ["--jsonl"])),
+            *([*command, *form] for command in (*COMMANDS, *added_up) for form in ([], ["--jsonl"])),
             *(["show", "s", *form] for form in ([], ["--markdown"], ["--json"], ["--jsonl"])),
         )
         for _ in range(2):

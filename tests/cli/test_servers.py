@@ -30,7 +30,13 @@ LOGS = """
 """
 
 
-@pytest.fixture(params=["turso_server", "libsql_server", "libsql_server over a WebSocket"])
+@pytest.fixture(
+    params=[
+        "turso_server",
+        pytest.param("libsql_server", marks=pytest.mark.slow),
+        pytest.param("libsql_server over a WebSocket", marks=pytest.mark.slow),
+    ]
+)
 def url(request: pytest.FixtureRequest) -> str:
     server = request.getfixturevalue(request.param.partition(" ")[0])
     return str(server.ws_url if "WebSocket" in request.param else server.url)

@@ -93,6 +93,7 @@ def check_killed(path: Path, whole: Path) -> list[int]:
     return versions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begins_with", ["nothing", "the original's"])
 def test_a_process_killed_at_any_statement_of_a_migration_leaves_a_whole_version_behind(
     begins_with: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -81,7 +81,7 @@ def _lower_end(value: str) -> str:
 
 def _tokens(column: str) -> str:
     value = f"{{row}}.{column}"
-    return f"CASE WHEN typeof({value}) = 'integer' AND {value} BETWEEN 0 AND {_MOST_TOKENS} THEN {value} ELSE 0 END"
+    return f"CASE WHEN {value} BETWEEN 0 AND {_MOST_TOKENS} THEN CAST({value} AS INTEGER) ELSE 0 END"
 
 
 def _name(column: str) -> str:

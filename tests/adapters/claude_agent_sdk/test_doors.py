@@ -136,9 +136,8 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize(
-    "script", [pytest.param("two", marks=pytest.mark.slow), "parent", pytest.param("denied", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["two", "parent", "denied"])
 def test_in_any_order_a_session_is_the_same_rows(
     doors: Callable[[str], Doors], agents: Any, model_server: ModelServer, table: Table, script: str, tmp_path: Path
 ) -> None:

@@ -170,7 +170,7 @@ def test_a_conversation_goes_on_when_it_is_resumed_and_a_fork_is_another(
     compared(model_server, table)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("backend", ["asyncio", pytest.param("trio", marks=pytest.mark.slow)])
 def test_an_interrupt_in_the_middle_keeps_what_was_said_and_the_conversation_goes_on(
     agents: Any, model_server: ModelServer, table: Table, backend: str
 ) -> None:
