@@ -254,6 +254,8 @@ def test_the_same_can_be_awaited(reader: Reader, database: Path, backend: str) -
             assert await waited.model_calls("s01") == reader.model_calls("s01")
             assert await waited.search("x") == reader.search("x")
             assert await waited.tail() == reader.tail()
+            assert await waited.stats("model") == reader.stats("model")
+            assert [event async for event in waited.events("s01")] == list(reader.events("s01"))
             assert await waited.sql("SELECT 1") == reader.sql("SELECT 1")
 
     anyio.run(ask, backend=backend)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from functools import partial
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio import to_thread
 
+from turso_hooks.events import Event
 from turso_hooks.query.pages import Page
 from turso_hooks.query.reader import Reader, connect_sync
 from turso_hooks.query.results import (
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from turso_hooks.query.filters import Filters, SessionFilters
 
 T = TypeVar("T")
+
+_EVENTS_AT_ONCE = 500
 
 
 def connect(url: str | None = None, auth_token: str | None = None) -> AsyncReader:
@@ -129,6 +133,13 @@ class AsyncReader:
     ) -> Tail:
         """See `Reader.tail`."""
         return await self._ask(partial(self._reader.tail, session_id, limit=limit, cursor=cursor, **filters))
+
+    async def events(self, session_id: str) -> AsyncIterator[Event]:
+        """See `Reader.events`."""
+        found = await self._ask(partial(self._reader.events, session_id))
+        while events := await self._ask(lambda: list(islice(found, _EVENTS_AT_ONCE))):
+            for event in events:
+                yield event
 
     async def stats(self, by: str = "day", **filters: Unpack[Filters]) -> Stats:
         """See `Reader.stats`."""
