@@ -3,7 +3,9 @@
 `migrations` is the schema, version by version, `schema` brings a database up to date, `tables` says which columns there are and
 `merging` how they merge, `rows` turns events into rows, `writing` makes one transaction of a batch, `numbering` finds gaps in a
 writer's numbers, `ledger` reads what such transactions told of the journal, and sees to dead letters. `search_index` keeps the
-full-text index, `searched` says what is in it. `opening` opens what the settings name, and `client`
+full-text index, `searched` says what is in it. `counted` says what is counted for statistics, `counting` has the triggers that do
+it, `rollups` brings it to where it is read, `recounting` compares it with a full count. `payloads` keeps large values, `pruning`
+removes sessions, `pacing` how much at once. `opening` opens what the settings name, and `client`
 keeps the names of the original logger.
 """
 

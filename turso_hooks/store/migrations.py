@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from turso_hooks.store.counted import STATS_TABLES, STATS_TRIGGERS
+from turso_hooks.store.counting import STATS_TABLES, STATS_TRIGGERS
 
 
 class Migration(NamedTuple):
