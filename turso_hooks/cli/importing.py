@@ -23,6 +23,8 @@ from turso_hooks.events import Event, MessageAdded, ToolCallFinished, ToolCallSt
 from turso_hooks.settings import Settings
 from turso_hooks.transcripts import openai_chat
 
+_SHOWN_PROBLEMS = 20
+
 
 @dataclass
 class ImportResult:
@@ -72,8 +74,10 @@ def _say(result: ImportResult, file: Path, *, as_json: bool) -> None:
         counted = (plural(result.sessions, "session"), plural(result.messages, "message"))
         click.echo(f"{', '.join(counted)} and {plural(result.tool_calls, 'tool call')} are in {one_line(result.database)}")
         say_counts(result.counts)
-    for problem in result.unreadable:
+    for problem in result.unreadable[:_SHOWN_PROBLEMS]:
         click.echo(visible(f"{file}: {problem}"), err=True)
+    if len(result.unreadable) > _SHOWN_PROBLEMS:
+        click.echo(f"and {len(result.unreadable) - _SHOWN_PROBLEMS:,} more: --json has all of them", err=True)
     if say_lost(result.counts) or result.unreadable:
         raise click.exceptions.Exit(1)
 

@@ -1,12 +1,12 @@
 """The database: its schema, how events become rows, how rows merge, and the functions of the original logger.
 
-`migrations` is the schema, version by version, `schema` brings a database up to date, `tables` says which columns there are and
-`merging` how they merge, `rows` turns events into rows, `payloads` keeps large values beside them, `writing` makes one transaction
-of a batch, `numbering` finds gaps in a writer's numbers, `ledger` reads what such transactions told of the journal, and sees to
-dead letters. `search_index` keeps the full-text index, `searched` says what is in it. `counted` says what is counted for
-statistics, `counting` has the triggers that do it, `rollups` brings it to where it is read, `recounting` compares it with a full
-count. `pruning` removes sessions; `pacing` says how much of such work is done at once. `opening` opens what the settings name, and
-`client` keeps the names of the original logger.
+`migrations` is the schema, version by version, `schema` brings a database up to date, `tables` says which columns there are
+and `merging` how they merge, `rows` turns events into rows, `payloads` keeps large values beside them, `writing` makes one
+transaction of a batch, `numbering` finds gaps in a writer's numbers, `ledger` reads what such transactions told of the
+journal, and sees to dead letters. `search_index` keeps the full-text index, `searched` says what is in it. `counted` says
+what is counted for statistics, `counting` has the triggers that do it, `rollups` brings it to where it is read, `recounting`
+compares it with a full count. `pruning` removes sessions; `pacing` says how much of such work is done at once. `opening`
+opens what the settings name, and `client` keeps the names of the original logger.
 """
 
 from __future__ import annotations
