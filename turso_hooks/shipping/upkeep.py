@@ -5,6 +5,7 @@ Reading does without, if slower. So whatever is wrong with it, shipping goes on,
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,6 +85,8 @@ class _Bringing(_Chore):
         self._rows = 0
         """How many have come since."""
         self._may_wait = True
+        # A process that lives for a moment mostly leaves it to others: each of them would cost a server as much as its events.
+        self.at = time.monotonic() + random.uniform(0, every_s)  # noqa: S311  # no secret
         self._more_at = 0.0
 
     def note(self, rows: int) -> None:
