@@ -85,8 +85,6 @@ class _Bringing(_Chore):
         self._rows = 0
         """How many have come since."""
         self._may_wait = True
-        # A process that lives for a moment mostly leaves it to others: each of them would cost a server as much as its events.
-        self.at = time.monotonic() + random.uniform(0, every_s)  # noqa: S311  # no secret
         self._more_at = 0.0
 
     def note(self, rows: int) -> None:
@@ -158,6 +156,8 @@ class Upkeep:
             do_some=rollups.do_some,
             is_waiting=rollups.is_waiting,
         )
+        # A process that lives for a moment mostly leaves it to others: each of them would cost a server as much as its events.
+        statistics.at = time.monotonic() + random.uniform(0, _ROLL_UP_EVERY_S)  # noqa: S311  # no secret
         text = _Bringing(
             "index",
             every_s=_INDEX_EVERY_S,
