@@ -38,6 +38,7 @@ from turso_hooks.query.rows import (
     tool_call_of,
 )
 from turso_hooks.query.sessions import MOST_DEEP, children_of
+from turso_hooks.store import is_shown_of
 
 _LEAST = -(2**63)
 """Stands for a time or a position that is unknown, which come first."""
@@ -159,7 +160,9 @@ def _with_payloads(asker: Asker, found: Rows) -> Iterable[Row]:
     for row in rows:
         for column, whole in places:
             if row[whole] in texts:
-                row[column], row[whole] = texts[row[whole]], None
+                if is_shown_of(row[column], texts[row[whole]]):
+                    row[column] = texts[row[whole]]
+                row[whole] = None
     return map(tuple, rows)
 
 

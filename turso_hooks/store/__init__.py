@@ -35,6 +35,7 @@ from turso_hooks.store.merging import UNKNOWN, Key, deciding_key, read_key
 from turso_hooks.store.migrations import FIRST_WITH_STATISTICS
 from turso_hooks.store.numbering import DAMAGED, Gap, Numbering
 from turso_hooks.store.opening import open_store, target_of
+from turso_hooks.store.payloads import is_shown_of
 from turso_hooks.store.pruning import ALL_TIME_MS, Prunable, Pruner, Removed, newest_kept
 from turso_hooks.store.recounting import differences
 from turso_hooks.store.rollups import Rollups
@@ -101,6 +102,7 @@ __all__ = [
     "get_turso_config",
     "initialize_schema",
     "is_indexed",
+    "is_shown_of",
     "milliseconds_of_key",
     "newest_kept",
     "open_store",

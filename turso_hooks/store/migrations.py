@@ -9,7 +9,6 @@ No statement uses what one of SQLite, libSQL and Turso's engine lacks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from turso_hooks.store.counting import STATS_TABLES, STATS_TRIGGERS
@@ -232,47 +231,14 @@ _WHOLE = {
 """The columns of which large values are in `payloads`."""
 
 
-def _have_whole(table: str, columns: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns that say which payloads the whole of large values are, and what keeps count of them.
-
-    Such a column says so no more if somebody changes the value alone.
-    """
-    wholes = [f"{column}_whole" for column in columns]
-
-    def counted(row: str, by: str, columns: Iterable[str] = wholes) -> str:
-        return " ".join(f"UPDATE payloads SET uses = uses {by} WHERE id = {row}.{whole} AND piece = 0;" for whole in columns)
-
-    def any_of(condition: str) -> str:
-        return " OR ".join(condition.format(whole) for whole in wholes)
-
-    return (
-        *(f"ALTER TABLE {table} ADD COLUMN {whole} TEXT" for whole in wholes),
-        *(
-            f"""CREATE TRIGGER {table}_{column}_changed AFTER UPDATE OF {column} ON {table}
-            WHEN OLD.{column}_whole IS NOT NULL AND NEW.{column}_whole IS OLD.{column}_whole
-                AND NEW.{column} IS NOT OLD.{column}
-            BEGIN UPDATE {table} SET {column}_whole = NULL WHERE id = NEW.id; END"""
-            for column in columns
-        ),
-        f"""CREATE TRIGGER {table}_payloads_inserted AFTER INSERT ON {table} WHEN {any_of("NEW.{} IS NOT NULL")}
-            BEGIN {counted("NEW", "+ 1")} END""",
-        f"""CREATE TRIGGER {table}_payloads_updated AFTER UPDATE OF {", ".join(wholes)} ON {table}
-            WHEN {any_of("NEW.{0} IS NOT OLD.{0}")} BEGIN {counted("OLD", "- 1")} {counted("NEW", "+ 1")} END""",
-        f"""CREATE TRIGGER {table}_payloads_deleted AFTER DELETE ON {table} WHEN {any_of("OLD.{} IS NOT NULL")}
-            BEGIN {counted("OLD", "- 1")} END""",
-    )
-
-
 _PAYLOADS = Migration(
     8,
     (
-        # How often a payload is referred to stands with its first piece. An index on each column that refers to one would take
-        # a walk through all rows, longer than a server lets a transaction be.
-        """CREATE TABLE payloads (
-            id TEXT NOT NULL, piece INTEGER NOT NULL, text TEXT NOT NULL, uses INTEGER NOT NULL DEFAULT 0,
-            PRIMARY KEY (id, piece))""",
-        "CREATE INDEX idx_payloads_unused ON payloads(id) WHERE piece = 0 AND uses <= 0",
-        *(sql for table, columns in _WHOLE.items() for sql in _have_whole(table, columns)),
+        "CREATE TABLE payloads (id TEXT NOT NULL, piece INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (id, piece))",
+        # By triggers that count, or indexes on the columns, every row would pay for what few have.
+        """CREATE TABLE payload_sessions (
+            payload_id TEXT NOT NULL, session_id TEXT NOT NULL, PRIMARY KEY (payload_id, session_id))""",
+        *(f"ALTER TABLE {table} ADD COLUMN {column}_whole TEXT" for table, columns in _WHOLE.items() for column in columns),
         # Where foreign keys are enforced, a message that goes looks for tool executions that refer to it.
         "CREATE INDEX idx_tool_executions_refers ON tool_executions(message_id) WHERE message_id IS NOT NULL",
     ),

@@ -7,6 +7,7 @@ of the same name with `_whole` at the end says which payload it is.
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any, NamedTuple
 
 from turso_hooks.events.marks import plain
@@ -51,15 +52,36 @@ class Payloads(list[Payload]):
         text = to_json(value)
         if text is None or len(text) <= LARGE_CHARS:
             return text, None
-        shown = to_json(_shown(plain(value, for_json=True))) or ""
-        if shown == text and len(text) <= LARGE_TEXT_CHARS:  # of many short ones
-            return text, None
-        return shown if len(shown) <= LARGE_TEXT_CHARS else to_json(f"{text[: 2 * _SHOWN_CHARS]}…"), self._aside(text)
+        shown = _shown_json(text)
+        return (text, None) if shown == text else (shown, self._aside(text))
 
     def _aside(self, text: str) -> str:
         payload = Payload(hashlib.sha256(text.encode()).hexdigest(), text)
         self.append(payload)
         return payload.id
+
+
+def is_shown_of(shown: Any, whole: str) -> bool:
+    """Whether that is what stands in a row for a payload: if not, somebody has put something else in its place."""
+    if not isinstance(shown, str):
+        return False
+    if len(shown) in {_SHOWN_CHARS, LARGE_TEXT_CHARS} and whole.startswith(shown):
+        return True
+    return _is_json(whole) and shown == _shown_json(whole)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _shown_json(text: str) -> str:
+    """What is shown of JSON: all of it, if no text in it is long."""
+    shown = to_json(_shown(plain(json.loads(text), for_json=True))) or ""
+    return shown if len(shown) <= LARGE_TEXT_CHARS else to_json(f"{text[: 2 * _SHOWN_CHARS]}…") or ""
 
 
 def _shown(value: Any) -> Any:

@@ -44,12 +44,14 @@ _SUB_AGENTS = """SELECT child.rowid, parent.rowid, child.seen_ms, child.status F
     CROSS JOIN sessions AS child ON child.parent_session_id = parent.id
     WHERE parent.rowid IN (SELECT value FROM json_each(?)) AND child.parent_session_id IS NOT NULL"""
 
-_UNUSED = f"SELECT id FROM payloads WHERE piece = 0 AND uses <= 0 LIMIT {_PAYLOADS_AT_ONCE}"
-_FIRST_IS_UNUSED = """EXISTS (SELECT 1 FROM payloads AS beginning
-    WHERE beginning.id = payloads.id AND beginning.piece = 0 AND beginning.uses <= 0)"""
+_IS_UNUSED = """NOT EXISTS (SELECT 1 FROM payload_sessions JOIN sessions ON sessions.id = session_id
+    WHERE payload_id = {id})"""
+_UNUSED = f"""SELECT id FROM payloads WHERE id > ? AND piece = 0 AND {_IS_UNUSED.format(id="payloads.id")}
+    ORDER BY id LIMIT {_PAYLOADS_AT_ONCE}"""
 _REMOVE_PAYLOADS = (
-    f"DELETE FROM payloads WHERE id IN (SELECT value FROM json_each(?)) AND piece > 0 AND {_FIRST_IS_UNUSED}",
-    "DELETE FROM payloads WHERE id IN (SELECT value FROM json_each(?)) AND piece = 0 AND uses <= 0",
+    f"DELETE FROM payloads WHERE id IN (SELECT value FROM json_each(?)) AND {_IS_UNUSED.format(id='payloads.id')}",
+    """DELETE FROM payload_sessions WHERE payload_id IN (SELECT value FROM json_each(?))
+        AND NOT EXISTS (SELECT 1 FROM payloads WHERE id = payload_id)""",
 )
 
 ALL_TIME_MS = 2**62
@@ -116,6 +118,7 @@ class Pruner:
         """The sessions that are being removed, with their sub-agents'."""
         self._there = Removed()
         """What was there of them."""
+        self._after_payload = ""
 
     @classmethod
     def of_session(cls, database: Database, session_id: str) -> Pruner:
@@ -168,7 +171,9 @@ class Pruner:
 
     def _remove_payloads(self) -> bool:
         """Remove some large values that nothing refers to any more; False if there are none."""
-        found = [payload_id for (payload_id,) in self._database.execute(_UNUSED, operation=_OPERATION).rows]
+        rows = self._database.execute(_UNUSED, (self._after_payload,), operation=_OPERATION).rows
+        found = [payload_id for (payload_id,) in rows]
+        self._after_payload = found[-1] if found else ""
         if found:
             statements = [Statement(sql, [(json.dumps(found),)]) for sql in _REMOVE_PAYLOADS]
             self._database.transaction(statements, operation=_OPERATION)

@@ -33,6 +33,7 @@ FINISHED_WRITERS = "finished"
 
 # Piece by piece: together they could be larger than the largest value that a server takes.
 _ADD_PIECE = "INSERT INTO payloads (id, piece, text) VALUES (?, ?, ?) ON CONFLICT (id, piece) DO NOTHING"
+_REFER = "INSERT INTO payload_sessions (payload_id, session_id) VALUES (?, ?) ON CONFLICT (payload_id, session_id) DO NOTHING"
 
 _UPSERTS = {table.name: (table.upsert(), table.bulk_upsert()) for table in TABLES}
 
@@ -180,8 +181,9 @@ def row_statements(rows: Sequence[Row]) -> list[Statement]:
     seen = Statement(SESSION_SEEN, _sessions_seen(rows), BULK_SESSION_SEEN)
     payloads = {payload.id: payload for row in rows for payload in row.payloads}
     pieces = [piece for payload in payloads.values() for piece in payload.pieces()]
+    references = sorted({(payload.id, row.session_id) for row in rows for payload in row.payloads})
     upserts = [statement for table in TABLES for statement in _upserts(table.name, by_table[table.name])]
-    return [seen, Statement(_ADD_PIECE, pieces), *upserts]
+    return [seen, Statement(_ADD_PIECE, pieces), Statement(_REFER, references), *upserts]
 
 
 def _upserts(table: str, rows: Sequence[tuple[Any, ...]]) -> list[Statement]:
