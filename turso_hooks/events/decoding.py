@@ -42,10 +42,10 @@ def decode(payload: bytes) -> Event:
 def decode_json(line: bytes | str) -> Event:
     """The event in a line of JSON, as `export jsonl` writes it. Raises `EventError` as `decode` does."""
     try:
-        values = _decode_json(line)
-    except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise EventError(f"the line is no JSON: {error}") from error
-    return decode(_encode_any(values))
+        payload = _encode_any(_decode_json(line))
+    except (msgspec.DecodeError, RecursionError, ValueError, OverflowError) as error:
+        raise EventError(f"the line is no JSON that an event can be: {error}") from error
+    return decode(payload)
 
 
 def _decode_leniently(payload: bytes) -> Event:

@@ -67,20 +67,15 @@ def is_shown_of(shown: Any, whole: str) -> bool:
         return False
     if len(shown) in {_SHOWN_CHARS, LARGE_TEXT_CHARS} and whole.startswith(shown):
         return True
-    return _is_json(whole) and shown == _shown_json(whole)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+    return shown == _shown_json(whole)
 
 
 def _shown_json(text: str) -> str:
     """What is shown of JSON: all of it, if no text in it is long."""
-    shown = to_json(_shown(plain(json.loads(text), for_json=True))) or ""
+    try:
+        shown = to_json(_shown(plain(json.loads(text), for_json=True))) or ""
+    except (ValueError, RecursionError):  # deeper than Python reads: its beginning will do
+        shown = text
     return shown if len(shown) <= LARGE_TEXT_CHARS else to_json(f"{text[: 2 * _SHOWN_CHARS]}…") or ""
 
 
