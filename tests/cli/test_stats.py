@@ -85,7 +85,7 @@ def test_days_and_sessions_are_chosen(run: Run, logged: str) -> None:
 def test_verify_compares_numbers_with_a_full_count_and_recount_puts_them_right(run: Run, logged: str, database: Path) -> None:
     assert run("verify", "--db", logged).returncode == 0
     with closing(sqlite3.connect(database)) as connection, connection:
-        connection.execute("UPDATE session_stats SET count = 7 WHERE kind = 'message' AND session_id = 's1'")
+        connection.execute("DELETE FROM stats_waiting WHERE counted = 'messages' AND session_id = 's1'")
     verified = run("verify", "--db", logged)
     assert verified.returncode == 1
     assert "statistics are not what a full count gives: session 's1'" in verified.stdout

@@ -333,9 +333,12 @@ def test_statistics_that_are_forgotten_are_counted_again(database: EmbeddedDatab
 def test_the_difference_to_a_full_count_is_found(database: EmbeddedDatabase) -> None:
     pick = random.Random(8)
     write(database, *(random_event(pick) for _ in range(100)))
-    run(database, "UPDATE session_stats SET count = count + 1 WHERE rowid = (SELECT min(rowid) FROM session_stats)")
-    assert "+1 count" in next(differences(database))
+    run(database, "DELETE FROM stats_waiting WHERE rowid = (SELECT max(rowid) FROM stats_waiting WHERE counted = 'messages')")
+    assert "-1 count" in next(differences(database))
     rollups = Rollups(database)
+    rollups.do_some()
+    run(database, "UPDATE session_stats SET count = count + 2 WHERE rowid = (SELECT min(rowid) FROM session_stats)")
+    assert "+2 count" in next(differences(database))
     rollups.forget()
     while rollups.is_waiting():
         rollups.do_some()

@@ -1,15 +1,20 @@
 """What is counted for statistics, under what, and how: as SQL. Pure. The tables and triggers are in `counting`.
 
-Three tables, so that neither writing nor reading pays for what the other needs. Triggers on what is logged count it in
-`session_stats`: a row for each session, day (UTC), kind of thing and name; so whoever writes, and whatever is changed or
-deleted, it is right at once. Such a row `waits` until its numbers are brought to where they are read, `stats` and
-`stats_durations`: a row for each value of each dimension and each day and month, however many sessions there are. A row that
-changes after it was brought there waits again, and what of it is there is noted in `stats_changes`, to be taken away: under
-the values that the session had then. So
+Triggers only note what they see: whoever writes, each row that comes is in `stats_waiting` with the sign 1, one that goes with
+-1, one that changes with both. So they cost little, hold nothing that could fail, and what is noted is right at once, whatever
+is changed or deleted. It waits there until it is brought to where it is read:
 
-    stats + stats_changes + what waits of session_stats  =  what a full count would give
+- `stats` and `stats_durations`: a row for each value of each dimension and each day and month, however many sessions there are.
+- `session_stats`: the same numbers of each session: a row for each day (UTC), kind of thing and name.
 
-at any time, and what brings them together (`rollups`) may come when it likes.
+Where a session gets another project, say, what was brought has to go from one value to the other: a trigger notes that in
+`stats_changes`, for each row of `session_stats` once to be taken away and once to be added. So at any time
+
+    session_stats + stats_waiting                   =  what a full count would give
+    stats + stats_changes                           =  session_stats, under the values that the sessions have
+    stats + stats_changes + what waits, under them  =  what is read
+
+and what brings them together (`rollups`) may come when it likes.
 
 A session whose rows were there before the triggers is in `stats_uncounted` until `rollups` has counted it.
 
@@ -20,12 +25,12 @@ lower end of their bucket: eight to each power of two, so what is said of one is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 SESSION, MESSAGE, TOOL_CALL, TOOL_USE = "session", "message", "tool_call", "tool_use"
 MODEL_CALL, UNPRICED_CALL = "model_call", "unpriced_call"
-"""The kinds of things that are counted. A `tool_use` is a session in which a tool was called, if only once."""
+"""The kinds of things that are counted. A `tool_use` is a session in which a tool was called: as one, however many calls."""
 
 SESSION_DIMENSIONS = ("agent_type", "project", "user_id", "runner")
 DIMENSIONS = ("all", *SESSION_DIMENSIONS, "model", "provider", "tool")
@@ -80,16 +85,15 @@ def _lower_end(value: str) -> str:
 
 
 def _tokens(column: str) -> str:
-    value = f"{{row}}.{column}"
-    return f"CASE WHEN {value} BETWEEN 0 AND {_MOST_TOKENS} THEN CAST({value} AS INTEGER) ELSE 0 END"
+    return f"CASE WHEN {column} BETWEEN 0 AND {_MOST_TOKENS} THEN CAST({column} AS INTEGER) ELSE 0 END"
 
 
-def _name(column: str) -> str:
-    return f"coalesce(substr({{row}}.{column}, 1, {MOST_CHARS}), '')"  # of an empty blob it is NULL
+def _beginning(column: str) -> str:
+    return f"coalesce(substr({column}, 1, {MOST_CHARS}), '')"  # of an empty blob it is NULL
 
 
 def _is(status: str) -> str:
-    return f"({{row}}.status IS '{status}')"
+    return f"(status IS '{status}')"
 
 
 def day_of(column: str) -> str:
@@ -98,110 +102,152 @@ def day_of(column: str) -> str:
     return f"coalesce(({column} - CASE WHEN {column} < 0 THEN {day - 1} ELSE 0 END) / {day}, {NO_DAY})"
 
 
-_IS_PRICED = f"(typeof({{row}}.cost_usd) IN ('real', 'integer') AND {{row}}.cost_usd BETWEEN 0 AND {_MOST_USD})"
+_IS_PRICED = f"(typeof(cost_usd) IN ('real', 'integer') AND cost_usd BETWEEN 0 AND {_MOST_USD})"
+_OF_CALLS = tuple(column for column in COUNTERS if column.endswith("_tokens") and column != "message_tokens")
 
 
 @dataclass(frozen=True)
 class CountedTable:
-    """A table whose rows are counted. `{row}` stands for the row in its SQL."""
+    """A table whose rows are counted."""
 
     table: str
+    reads: tuple[str, ...]
+    """The columns that decide what a row counts as, `session_id` beside them; `stats_waiting` has them too."""
     kind: str
-    """SQL."""
-    name: str
-    """SQL: the model or tool that it names; empty if none."""
-    provider: str
+    """SQL on these."""
     counters: dict[str, str]
     """SQL, beside `count`, which is 1."""
-    reads: tuple[str, ...]
-    """The columns that all this is made from, `occurred_ms` and `session_id` beside them."""
-    has_duration: bool = field(default=False)
-
-    def of(self, row: str, sql: str) -> str:
-        """SQL for one row."""
-        return sql.replace("{row}", row)
-
-    def key(self, row: str) -> tuple[str, ...]:
-        """SQL of what a row is counted under in `session_stats`."""
-        return tuple(
-            self.of(row, sql) for sql in ("{row}.session_id", day_of("{row}.occurred_ms"), self.kind, self.name, self.provider)
-        )
+    name: str = "''"
+    """SQL: the model or tool that it names; empty if none."""
+    provider: str = "''"
+    day: str = day_of("occurred_ms")
+    session_id: str = "session_id"
+    """What that column is called here."""
 
     @property
     def bucket(self) -> str:
         """SQL: the bucket of a row's duration; NULL if it has none."""
-        value = "{row}.duration_ms"
-        return f"CASE WHEN typeof({value}) = 'integer' AND {value} >= 0 THEN {_lower_end(value)} END"
+        if "duration_ms" not in self.reads:
+            return "NULL"
+        return f"CASE WHEN typeof(duration_ms) = 'integer' AND duration_ms >= 0 THEN {_lower_end('duration_ms')} END"
 
+
+_TOOL_CALLS = CountedTable(
+    "tool_executions",
+    ("occurred_ms", "tool_name", "status", "duration_ms"),
+    f"'{TOOL_CALL}'",
+    {"completed": _is("completed"), "errors": _is("error")},
+    name=_beginning("tool_name"),
+)
 
 COUNTED = (
+    # On the day that it began: that of its row, whatever is known of it by then.
+    CountedTable(
+        "sessions",
+        ("status",),
+        f"'{SESSION}'",
+        {"completed": _is("completed"), "errors": _is("error")},
+        day="0",
+        session_id="id",
+    ),
     CountedTable(
         "messages",
+        ("occurred_ms", "model", "token_count"),
         f"'{MESSAGE}'",
-        _name("model"),
-        "''",
         {"message_tokens": _tokens("token_count")},
-        ("model", "token_count"),
+        name=_beginning("model"),
     ),
-    CountedTable(
-        "tool_executions",
-        f"'{TOOL_CALL}'",
-        _name("tool_name"),
-        "''",
-        {"completed": _is("completed"), "errors": _is("error")},
-        ("tool_name", "status", "duration_ms"),
-        has_duration=True,
-    ),
+    _TOOL_CALLS,
     CountedTable(
         "model_calls",
+        ("occurred_ms", "model", "provider", "status", "duration_ms", "cost_usd", *_OF_CALLS),
         f"CASE WHEN {_IS_PRICED} THEN '{MODEL_CALL}' ELSE '{UNPRICED_CALL}' END",
-        _name("model"),
-        _name("provider"),
         {
             "completed": _is("completed"),
             "errors": _is("error"),
-            **{column: _tokens(column) for column in COUNTERS if column.endswith("_tokens") and column != "message_tokens"},
-            "cost_nano_usd": f"CASE WHEN {_IS_PRICED} THEN CAST(round({{row}}.cost_usd * 1e9) AS INTEGER) ELSE 0 END",
+            **{column: _tokens(column) for column in _OF_CALLS},
+            "cost_nano_usd": f"CASE WHEN {_IS_PRICED} THEN CAST(round(cost_usd * 1e9) AS INTEGER) ELSE 0 END",
         },
-        (
-            "model",
-            "provider",
-            "status",
-            "duration_ms",
-            "cost_usd",
-            *(column for column in COUNTERS if column.endswith("_tokens") and column != "message_tokens"),
-        ),
-        has_duration=True,
+        name=_beginning("model"),
+        provider=_beginning("provider"),
     ),
 )
 
-KEY = ("session_id", "day", "kind", "name", "provider")
+_USES = replace(_TOOL_CALLS, reads=("tool_name",), kind=f"'{TOOL_USE}'", counters={}, day="0")
+
+KEY = ("session_id", "kind", "name", "provider", "day")
+SESSION_KEY = ", ".join(KEY)
 STATS_KEY = "dimension, span, period, value, kind, model, provider"
 DURATIONS_KEY = "dimension, span, period, value, kind"
-
-
-def _of_session(column: str) -> str:
-    return f"coalesce(substr(sessions.{column}, 1, {MOST_CHARS}), '')"
 
 
 CONTRIBUTION = ("day", "kind", "name", "model", "provider", *SESSION_DIMENSIONS, "durations", *COUNTERS)
 """The columns of `stats_changes`, without `sign`."""
 
 
-def contributions(stats: str) -> str:
-    """SQL: what rows of `session_stats` add, in the columns of `CONTRIBUTION`; `sessions` is joined beside them."""
+def contributions(stats: str, session: Callable[[str], str] = "sessions.{}".format, before: str = "0") -> str:
+    """SQL: what rows of `session_stats` add, in the columns of `CONTRIBUTION`.
+
+    `session` gives the SQL of a column of their sessions. Of rows that are to be added to others, `before` is these' count.
+    """
     of_session = f"{stats}.kind IN ('{SESSION}', '{TOOL_USE}')"
     is_tool = f"{stats}.kind IN ('{TOOL_CALL}', '{TOOL_USE}')"
+    model, provider = (_beginning(session(column)) for column in ("model", "provider"))
     values = {
-        "day": f"CASE WHEN {of_session} THEN {day_of('sessions.occurred_ms')} ELSE {stats}.day END",
+        "day": f"CASE WHEN {of_session} THEN {day_of(session('occurred_ms'))} ELSE {stats}.day END",
         "name": f"CASE WHEN {is_tool} THEN {stats}.name ELSE '' END",
-        "model": f"CASE WHEN {is_tool} OR {stats}.name = '' THEN {_of_session('model')} ELSE {stats}.name END",
-        "provider": f"CASE WHEN {stats}.provider = '' THEN {_of_session('provider')} ELSE {stats}.provider END",
-        **{column: _of_session(column) for column in SESSION_DIMENSIONS},
-        # Of a tool's use it counts that there is one, not on how many days.
-        "count": f"CASE {stats}.kind WHEN '{TOOL_USE}' THEN {stats}.count > 0 ELSE {stats}.count END",
+        "model": f"CASE WHEN {is_tool} OR {stats}.name = '' THEN {model} ELSE {stats}.name END",
+        "provider": f"CASE WHEN {stats}.provider = '' THEN {provider} ELSE {stats}.provider END",
+        **{column: _beginning(session(column)) for column in SESSION_DIMENSIONS},
+        "count": f"""CASE {stats}.kind WHEN '{TOOL_USE}' THEN ({before} + {stats}.count > 0) - ({before} > 0)
+            ELSE {stats}.count END""",
     }
     return ", ".join(f"{values.get(column, f'{stats}.{column}')} AS {column}" for column in CONTRIBUTION)
+
+
+def brought(sign: int = 1, ids: str | None = None) -> str:
+    """SQL: what was brought, under the values that the sessions have; of those of which `ids` is the SQL, if not of all."""
+    return f"""SELECT {sign} AS sign, {contributions("session_stats")}
+        FROM session_stats LEFT JOIN sessions ON sessions.id = session_id {_among("session_stats", ids)}"""
+
+
+def waiting(which: str = "true", ids: str | None = None) -> str:
+    """SQL: what waits, in the same way; `which` says which rows of `stats_waiting`."""
+    return f"""SELECT 1 AS sign, {contributions("fresh", before="coalesce(before.count, 0)")}
+        FROM ({packed(facts_waiting(which), SESSION_KEY, COUNTERS)}) AS fresh
+        LEFT JOIN sessions ON sessions.id = fresh.session_id
+        LEFT JOIN session_stats AS before ON before.kind = '{TOOL_USE}'
+        AND {" AND ".join(f"before.{column} = fresh.{column}" for column in KEY)} {_among("fresh", ids)}"""
+
+
+def _among(table: str, ids: str | None) -> str:
+    return "" if ids is None else f"WHERE {table}.session_id IN ({ids})"
+
+
+def facts_waiting(which: str = "true") -> str:
+    """SQL: what rows of `stats_waiting` count as, in the columns of `KEY`, `lower_ms` and `COUNTERS`."""
+    # An id may be NULL: the original's tables allow it. What refers to a session may not.
+    return _facts(
+        lambda counted: f"stats_waiting WHERE counted = '{counted.table}' AND session_id IS NOT NULL AND {which}", sign="sign"
+    )
+
+
+def facts(which: str) -> str:
+    """SQL: the same from a full count; `which` is the SQL of which sessions, with `{id}` for the column of their ids."""
+    return _facts(lambda counted: f"{counted.table} WHERE {which.format(id=counted.session_id)}")
+
+
+def _facts(source: Callable[[CountedTable], str], sign: str = "1") -> str:
+    def of(counted: CountedTable) -> str:
+        session_id = "session_id" if sign == "sign" else counted.session_id
+        key = (session_id, counted.kind, counted.name, counted.provider, counted.day, counted.bucket)
+        named = ", ".join(f"{sql} AS {column}" for column, sql in zip((*KEY, "lower_ms"), key, strict=True))
+        counters = {"count": "1"} | counted.counters
+        sums = (f"sum({sign} * ({counters[each]}))" if each in counters else "0" for each in COUNTERS)
+        numbers = ", ".join(f"{sql} AS {column}" for column, sql in zip(COUNTERS, sums, strict=True))
+        return f"SELECT {named}, {numbers} FROM {source(counted)} GROUP BY 1, 2, 3, 4, 5, 6"
+
+    return " UNION ALL ".join(of(counted) for counted in (*COUNTED, _USES))
 
 
 _VALUE = f"""CASE dimension WHEN 'all' THEN '' WHEN 'tool' THEN name
@@ -232,31 +278,13 @@ def spread_durations(contributions: str, dimensions: Iterable[tuple[str, str]]) 
         WHERE each.durations IS NOT NULL AND {_OF_DIMENSION}"""
 
 
-def packed(buckets: str, key: str) -> str:
-    """SQL: for each key its buckets as one JSON object, `durations`."""
-    return f"""SELECT {key}, '{{' || group_concat('"' || lower_ms || '":' || count) || '}}' AS durations
-        FROM (SELECT {key}, lower_ms, sum(count) AS count FROM ({buckets}) GROUP BY {key}, lower_ms) GROUP BY {key}"""
+def packed(buckets: str, key: str, counters: Sequence[str] = ()) -> str:
+    """SQL: for each key its buckets as one JSON object, `durations`, and sums of counters; NULL if it has no bucket."""
+    sums = "".join(f", sum({column}) AS {column}" for column in counters)
+    of_each = "".join(f", sum({column}) AS {column}" for column in counters or ("count",))
+    return f"""SELECT {key}, '{{' || group_concat('"' || lower_ms || '":' || count) || '}}' AS durations{sums}
+        FROM (SELECT {key}, lower_ms{of_each} FROM ({buckets}) GROUP BY {key}, lower_ms) GROUP BY {key}"""
 
 
 def _spans(dimensions: Iterable[tuple[str, str]]) -> str:
     return " UNION ALL ".join(f"SELECT '{dimension}' AS dimension, '{span}' AS span" for dimension, span in dimensions)
-
-
-def recounted(counted: CountedTable, where: str) -> str:
-    """SQL: rows of `session_stats` as a full count of a table gives them, without `waits`; `where` says of which rows."""
-    table = counted.table
-    counters = {column: counted.of(table, counted.counters.get(column, "0")) for column in COUNTERS if column != "count"}
-    sums = ", ".join(f"sum({sql}) AS {column}" for column, sql in counters.items())
-    bucket = counted.of(table, counted.bucket) if counted.has_duration else "NULL"
-    key = ", ".join(f"{sql} AS {column}" for column, sql in zip(KEY, counted.key(table), strict=True))
-    totals = ", ".join(f"sum({column})" for column in COUNTERS)
-    return f"""SELECT {", ".join(KEY)}, '{{' || group_concat('"' || bucket || '":' || count) || '}}', {totals}
-        FROM (SELECT {key}, {bucket} AS bucket, count(*) AS count, {sums} FROM {table} WHERE {where} GROUP BY 1, 2, 3, 4, 5, 6)
-        GROUP BY 1, 2, 3, 4, 5"""
-
-
-def recounted_sessions(where: str) -> str:
-    """The same of sessions themselves."""
-    counters = {"count": "1", "completed": "status IS 'completed'", "errors": "status IS 'error'"}
-    return f"""SELECT id, 0, '{SESSION}', '', '', NULL, {", ".join(counters.get(column, "0") for column in COUNTERS)}
-        FROM sessions WHERE id IS NOT NULL AND {where}"""

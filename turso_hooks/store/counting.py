@@ -1,6 +1,7 @@
-"""The tables of statistics, and the triggers that keep them (see `counted`). Pure.
+"""The tables of statistics, and the triggers that note what is to be counted (see `counted`). Pure.
 
-A trigger that fails would fail whoever writes: nothing in these may, whatever stands in a row.
+A trigger that fails would fail whoever writes: nothing in these may, whatever stands in a row. And a server compiles all
+triggers of a table for each statement on it, so there is little in them.
 """
 
 from __future__ import annotations
@@ -11,23 +12,22 @@ from turso_hooks.store.counted import (
     COUNTERS,
     DURATIONS_KEY,
     KEY,
-    SESSION,
     SESSION_DIMENSIONS,
     STATS_KEY,
-    TOOL_CALL,
-    TOOL_USE,
     CountedTable,
     contributions,
     day_of,
 )
 
+_READS = tuple(dict.fromkeys(column for counted in COUNTED for column in counted.reads))
+
 STATS_TABLES = (
+    # No types: a value has to stay as it is.
+    f"CREATE TABLE stats_waiting (sign INTEGER NOT NULL, counted TEXT NOT NULL, session_id, {', '.join(_READS)})",
     f"""CREATE TABLE session_stats (
-        session_id TEXT NOT NULL, day INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, provider TEXT NOT NULL,
-        waits INTEGER NOT NULL DEFAULT 1, durations TEXT,
-        {", ".join(f"{each} INTEGER NOT NULL DEFAULT 0" for each in COUNTERS)},
+        session_id TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, provider TEXT NOT NULL, day INTEGER NOT NULL,
+        durations TEXT, {", ".join(f"{each} INTEGER NOT NULL DEFAULT 0" for each in COUNTERS)},
         PRIMARY KEY ({", ".join(KEY)}))""",
-    "CREATE INDEX idx_session_stats_waits ON session_stats(session_id) WHERE waits = 1",
     f"""CREATE TABLE stats_changes (
         sign INTEGER NOT NULL, day INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, model TEXT NOT NULL,
         provider TEXT NOT NULL, {", ".join(f"{each} TEXT NOT NULL" for each in SESSION_DIMENSIONS)},
@@ -43,93 +43,53 @@ STATS_TABLES = (
 )
 
 
-def _counted(counted: CountedTable, row: str, sign: int) -> str:
-    """SQL that counts a row (`sign` 1), or takes it back (-1)."""
-    columns = [*KEY, "count", *counted.counters]
-    values = [*counted.key(row), str(sign), *(f"{sign} * {counted.of(row, sql)}" for sql in counted.counters.values())]
-    changes = [f"{column} = {column} + excluded.{column}" for column in ("count", *counted.counters)]
-    if counted.has_duration:
-        path = "'$.' || substr(excluded.durations, 2, instr(excluded.durations, ':') - 2)"
-        columns.append("durations")
-        values.append(f"""'{{"' || {counted.of(row, counted.bucket)} || '":{sign}}}'""")
-        changes.append(
-            f"""durations = CASE WHEN excluded.durations IS NULL THEN durations
-                ELSE json_set(coalesce(durations, '{{}}'), {path}, coalesce(json_extract(durations, {path}), 0) + {sign}) END"""
-        )
-    return _upsert(columns, values, changes)
-
-
-def _upsert(columns: list[str], values: list[str], changes: list[str]) -> str:
-    return f"""INSERT INTO session_stats ({", ".join(columns)}) VALUES ({", ".join(values)})
-        ON CONFLICT ({", ".join(KEY)}) DO UPDATE SET {", ".join([*changes, "waits = 1"])}"""
-
-
-def _counts(counted: CountedTable) -> tuple[str, ...]:
+def _notes(counted: CountedTable) -> tuple[str, ...]:
+    """Triggers that note which rows come, go and change."""
     table = counted.table
-    reads = ("session_id", "occurred_ms", *counted.reads)
-    is_other = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in reads)
-    add, take = _counted(counted, "NEW", 1), _counted(counted, "OLD", -1)
+    columns = (counted.session_id, *counted.reads)
+    note = f"INSERT INTO stats_waiting (sign, counted, session_id, {', '.join(counted.reads)}) VALUES"
+
+    def row(which: str, sign: int) -> str:
+        return f"({sign}, '{table}', {', '.join(f'{which}.{column}' for column in columns)})"
+
+    is_other = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in columns)
     return (
-        f"CREATE TRIGGER {table}_counted_inserted AFTER INSERT ON {table} BEGIN {add}; END",
-        f"""CREATE TRIGGER {table}_counted_updated AFTER UPDATE OF {", ".join(reads)} ON {table} WHEN {is_other}
-            BEGIN {take}; {add}; END""",
-        f"CREATE TRIGGER {table}_counted_deleted AFTER DELETE ON {table} BEGIN {take}; END",
+        f"CREATE TRIGGER {table}_counted_inserted AFTER INSERT ON {table} BEGIN {note} {row('NEW', 1)}; END",
+        f"""CREATE TRIGGER {table}_counted_updated AFTER UPDATE OF {", ".join(columns)} ON {table} WHEN {is_other}
+            BEGIN {note} {row("OLD", -1)}, {row("NEW", 1)}; END""",
+        f"CREATE TRIGGER {table}_counted_deleted AFTER DELETE ON {table} BEGIN {note} {row('OLD', -1)}; END",
     )
 
 
-def _session(row: str, sign: int, ended: str = "") -> str:
-    completed, failed = (f"({row}.status IS '{status}')" for status in ("completed", "error"))
-    if ended:
-        count, completed, failed = "0", f"{completed} - (OLD.status IS 'completed')", f"{failed} - (OLD.status IS 'error')"
-    else:
-        count, completed, failed = str(sign), f"{sign} * {completed}", f"{sign} * {failed}"
-    changes = [f"{column} = {column} + excluded.{column}" for column in ("count", "completed", "errors")]
-    values = [f"{row}.id", "0", f"'{SESSION}'", "''", "''", count, completed, failed]
-    return _upsert([*KEY, "count", "completed", "errors"], values, changes)
+_OF_SESSIONS = (*SESSION_DIMENSIONS, "model", "provider", "occurred_ms")
 
 
-def _use(row: str, by: str) -> str:
-    values = [f"{row}.session_id", "0", f"'{TOOL_USE}'", f"{row}.name", "''", by]
-    return _upsert([*KEY, "count"], values, ["count = count + excluded.count"])
+def _moves(before: str, after: str) -> str:
+    """SQL: brings what is counted of a session from under the values that it had to those that it has."""
+
+    def of_session(column: str) -> str:
+        was, is_now = (f"{row}.{column}" if row else "NULL" for row in (before, after))
+        return f"CASE sign WHEN 1 THEN {is_now} ELSE {was} END"
+
+    return f"""INSERT INTO stats_changes (sign, {", ".join(CONTRIBUTION)})
+        SELECT sign, {contributions("session_stats", of_session)}
+        FROM session_stats CROSS JOIN (SELECT 1 AS sign UNION ALL SELECT -1)
+        WHERE session_id = {after or before}.id"""
 
 
-_WAITS = "UPDATE session_stats SET waits = 1 WHERE session_id = {id} AND waits = 0"
 _IS_OTHER = " OR ".join(
     [
-        *(f"NEW.{column} IS NOT OLD.{column}" for column in (*SESSION_DIMENSIONS, "model", "provider")),
+        *(f"NEW.{column} IS NOT OLD.{column}" for column in _OF_SESSIONS if column != "occurred_ms"),
         f"{day_of('NEW.occurred_ms')} <> {day_of('OLD.occurred_ms')}",
     ]
 )
-_OF_CHANGED = contributions("OLD")
 
 _TRIGGERS = (
-    *(trigger for counted in COUNTED for trigger in _counts(counted)),
-    # What was brought under one value is taken from there before it counts under another: hence BEFORE.
-    f"""CREATE TRIGGER session_stats_changed AFTER UPDATE OF waits ON session_stats WHEN OLD.waits = 0 AND NEW.waits = 1
-        BEGIN INSERT INTO stats_changes (sign, {", ".join(CONTRIBUTION)})
-            SELECT -1, {_OF_CHANGED} FROM (SELECT 1) LEFT JOIN sessions ON sessions.id = OLD.session_id; END""",
-    f"""CREATE TRIGGER session_stats_deleted BEFORE DELETE ON session_stats WHEN OLD.waits = 0
-        BEGIN INSERT INTO stats_changes (sign, {", ".join(CONTRIBUTION)})
-            SELECT -1, {_OF_CHANGED} FROM (SELECT 1) LEFT JOIN sessions ON sessions.id = OLD.session_id; END""",
-    f"""CREATE TRIGGER session_stats_tool_used AFTER INSERT ON session_stats
-        WHEN NEW.kind = '{TOOL_CALL}' AND NEW.count <> 0 BEGIN {_use("NEW", "1")}; END""",
-    f"""CREATE TRIGGER session_stats_tool_use_changed AFTER UPDATE OF count ON session_stats
-        WHEN NEW.kind = '{TOOL_CALL}' AND (NEW.count = 0) <> (OLD.count = 0)
-        BEGIN {_use("NEW", "CASE WHEN NEW.count = 0 THEN -1 ELSE 1 END")}; END""",
-    f"""CREATE TRIGGER sessions_counted_before_insert BEFORE INSERT ON sessions
-        WHEN NOT EXISTS (SELECT 1 FROM sessions WHERE id = NEW.id) BEGIN {_WAITS.format(id="NEW.id")}; END""",
-    # An id may be NULL: the original's tables allow it. What refers to a session may not.
-    f"""CREATE TRIGGER sessions_counted_inserted AFTER INSERT ON sessions WHEN NEW.id IS NOT NULL
-        BEGIN {_session("NEW", 1)}; END""",
-    f"""CREATE TRIGGER sessions_counted_before_update
-        BEFORE UPDATE OF {", ".join((*SESSION_DIMENSIONS, "model", "provider", "occurred_ms"))} ON sessions WHEN {_IS_OTHER}
-        BEGIN {_WAITS.format(id="OLD.id")}; END""",
-    f"""CREATE TRIGGER sessions_counted_updated AFTER UPDATE OF status ON sessions
-        WHEN NEW.status IS NOT OLD.status AND NEW.id IS NOT NULL
-        BEGIN {_session("NEW", 1, "ended")}; END""",
-    f"CREATE TRIGGER sessions_counted_before_delete BEFORE DELETE ON sessions BEGIN {_WAITS.format(id='OLD.id')}; END",
-    f"""CREATE TRIGGER sessions_counted_deleted AFTER DELETE ON sessions WHEN OLD.id IS NOT NULL
-        BEGIN {_session("OLD", -1)}; END""",
+    *(trigger for counted in COUNTED for trigger in _notes(counted)),
+    f"CREATE TRIGGER sessions_moved_inserted AFTER INSERT ON sessions BEGIN {_moves('', 'NEW')}; END",
+    f"""CREATE TRIGGER sessions_moved_updated AFTER UPDATE OF {", ".join(_OF_SESSIONS)} ON sessions WHEN {_IS_OTHER}
+        BEGIN {_moves("OLD", "NEW")}; END""",
+    f"CREATE TRIGGER sessions_moved_deleted AFTER DELETE ON sessions BEGIN {_moves('OLD', '')}; END",
 )
 
 STATS_TRIGGERS = tuple(" ".join(trigger.split()) for trigger in _TRIGGERS)

@@ -8,53 +8,50 @@ from typing import Any
 
 from turso_hooks.drivers import Database
 from turso_hooks.store.counted import (
-    COUNTED,
     COUNTERS,
     DIMENSIONS,
     DURATIONS_KEY,
     KEY,
+    SESSION_KEY,
     STATS_KEY,
-    TOOL_CALL,
-    TOOL_USE,
-    contributions,
-    recounted,
-    recounted_sessions,
+    brought,
+    facts,
+    facts_waiting,
+    packed,
     spread,
     spread_durations,
 )
 
 _OPERATION = "count everything anew"
 _SESSIONS_AT_ONCE = 200
+_LOOKS_AT_WAITING = 20
+"""How often all that waits is gone through, if it is much."""
 
 _NEXT = "SELECT id FROM sessions WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?"
-_COLUMNS = ", ".join((*KEY, "durations", *COUNTERS))
+_HOW_MANY_WAIT = "SELECT count(*) FROM stats_waiting"
 _NOTHING = ", ".join("NULL" for _ in (*KEY[1:], "durations", *COUNTERS))
 
 
-def _both(where: str) -> str:
+def _both(which: str) -> str:
     """SQL: what is counted of some sessions, and what a count gives; and which of them are not to be compared yet."""
-    of_sessions = where.format(id="session_id")
+    of_sessions = which.format(id="session_id")
     parts = [
-        f"SELECT 1 AS sign, {_COLUMNS} FROM session_stats WHERE {of_sessions}",
-        *(f"SELECT -1, * FROM ({recounted(each, where.format(id=f'{each.table}.session_id'))})" for each in COUNTED),
-        f"SELECT -1, * FROM ({recounted_sessions(where.format(id='id'))})",
+        f"SELECT 1 AS sign, {SESSION_KEY}, durations, {', '.join(COUNTERS)} FROM session_stats WHERE {of_sessions}",
+        f"SELECT 1, * FROM ({packed(facts_waiting(of_sessions), SESSION_KEY, COUNTERS)})",
+        f"SELECT -1, * FROM ({packed(facts(which), SESSION_KEY, COUNTERS)})",
         f"SELECT 0, session_id, {_NOTHING} FROM stats_uncounted WHERE {of_sessions}",
-        f"SELECT 2, id, {_NOTHING} FROM sessions WHERE {where.format(id='id')}",
+        f"SELECT 2, id, {_NOTHING} FROM sessions WHERE {which.format(id='id')}",
     ]
     return " UNION ALL ".join(parts)
 
 
-_ALL = f"""SELECT -1 AS sign, {contributions("session_stats")}
-    FROM session_stats LEFT JOIN sessions ON sessions.id = session_id"""
-_FRESH = f"""SELECT * FROM stats_changes UNION ALL SELECT 1, {contributions("session_stats")}
-    FROM session_stats LEFT JOIN sessions ON sessions.id = session_id WHERE waits = 1"""
-
-
 def differences(database: Database) -> Iterator[str]:
     """Where statistics are not what a full count gives, in words; nothing where all is right. Raises `DatabaseError`."""
+    waiting = database.execute(_HOW_MANY_WAIT, operation=_OPERATION).rows[0][0]
+    at_once = max(_SESSIONS_AT_ONCE, waiting // _LOOKS_AT_WAITING)
     after: Any = ""
     while True:
-        found = database.execute(_NEXT, (after, _SESSIONS_AT_ONCE - 1), operation=_OPERATION).rows
+        found = database.execute(_NEXT, (after, at_once - 1), operation=_OPERATION).rows
         if not found:
             yield from _of_sessions(database, "{id} > ?", (after,))
             break
@@ -71,21 +68,14 @@ def _of_sessions(database: Database, where: str, between: tuple[Any, ...]) -> It
     # What belongs to no session may have been there before it was counted.
     compared = {row[1] for row in rows if row[0] == 2} - {row[1] for row in rows if row[0] == 0}  # noqa: PLR2004  # as above
     sums: dict[tuple[Any, ...], dict[str, int]] = {}
-    tools: dict[tuple[Any, Any], int] = {}
-    for sign, session_id, day, kind, name, provider, durations, *counters in rows:
-        if kind is None or session_id not in compared:
+    for sign, *key, durations, in_counters in ((*row[:7], row[7:]) for row in rows):
+        if key[0] not in compared or sign not in {1, -1}:
             continue
-        if kind == TOOL_CALL and sign < 0:
-            tools[session_id, name] = tools.get((session_id, name), 0) + 1
-        total = sums.setdefault((session_id, day, kind, name, provider), {})
+        total = sums.setdefault(tuple(key), {})
         lengths = {f"of {lower_ms} ms": number for lower_ms, number in json.loads(durations or "{}").items()}
-        numbers = dict(zip(COUNTERS, counters, strict=True)) | lengths
-        for column, number in numbers.items():
+        for column, number in (dict(zip(COUNTERS, in_counters, strict=True)) | lengths).items():
             total[column] = total.get(column, 0) + sign * number
-    for (session_id, name), days in tools.items():
-        used = sums.setdefault((session_id, 0, TOOL_USE, name, ""), {})
-        used["count"] = used.get("count", 0) - days
-    for (session_id, day, kind, name, _), total in sums.items():
+    for (session_id, kind, name, _, day), total in sums.items():
         wrong = {column: number for column, number in total.items() if number}
         if wrong:
             yield f"session {session_id!r:.60}, day {day}, {kind} {name!r:.60}: off by {_in_words(wrong)}"
@@ -102,7 +92,9 @@ def _of_dimension(database: Database, dimension: str, span: str) -> Iterator[str
     ):
         names = f"{key}, {', '.join(columns)}"
         parts = [f"SELECT {names} FROM ({stored}) WHERE {where}"]
-        parts += [f"SELECT {names} FROM ({spreading(source, spans)})" for source in (_FRESH, _ALL)]
+        parts += [
+            f"SELECT {names} FROM ({spreading(source, spans)})" for source in ("SELECT * FROM stats_changes", brought(-1))
+        ]
         sums = ", ".join(f"sum({column})" for column in columns)
         is_wrong = " OR ".join(f"sum({column}) <> 0" for column in columns)
         sql = f"SELECT {key}, {sums} FROM ({' UNION ALL '.join(parts)}) GROUP BY {key} HAVING {is_wrong}"

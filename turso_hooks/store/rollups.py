@@ -1,4 +1,4 @@
-"""Bringing what was counted to where it is read, and counting anew what triggers have not seen (see `counted`).
+"""Bringing what was noted to where it is read, and counting anew what triggers have not seen (see `counted`).
 
 Each method is one transaction, or few of bounded size, and may be called by any number of processes at once.
 """
@@ -12,78 +12,97 @@ from turso_hooks.store.counted import (
     COUNTERS,
     DIMENSIONS,
     DURATIONS_KEY,
-    KEY,
+    SESSION_KEY,
     STATS_KEY,
-    contributions,
+    brought,
+    facts,
+    facts_waiting,
     packed,
-    recounted,
-    recounted_sessions,
     spread,
     spread_durations,
+    waiting,
 )
 from turso_hooks.store.pacing import Pace
 
-_FIRST_AT_ONCE, _MOST_AT_ONCE = 500, 5000
-"""Rows of `session_stats`."""
-
-_ROWS_IN_EACH = 10
-"""What is logged makes a row there for each tool, model and day of a session: far fewer."""
+_FIRST_AT_ONCE, _MOST_AT_ONCE = 2000, 20_000
+"""Rows of `stats_waiting`, and of `stats_changes`."""
 
 _SESSIONS_FIRST, _SESSIONS_MOST = 20, 500
 
-_FIRST = "SELECT rowid, count FROM session_stats WHERE waits = 1 ORDER BY session_id, rowid LIMIT ?"
-_WAITING = "SELECT rowid FROM session_stats WHERE waits = 1 AND count <> 0 ORDER BY session_id, rowid LIMIT ?"
-_CHANGES = "rowid <= (SELECT max(rowid) FROM (SELECT rowid FROM stats_changes ORDER BY rowid LIMIT ?))"
-_CHANGED = f"SELECT * FROM stats_changes WHERE {_CHANGES}"
 _SPREAD = tuple((dimension, span) for dimension in DIMENSIONS for span in ("day", "month"))
 
-# Those that come, and those that are there already: Turso's engine (0.6) has no subquery in an upsert that could add them.
-_COMING = spread_durations(_CHANGED, _SPREAD)
-_BUCKETS = f"""{_COMING} UNION ALL
-    SELECT dimension, span, period, stats_durations.value, kind, each.key, each.value
-    FROM (SELECT DISTINCT {DURATIONS_KEY} FROM ({_COMING})) CROSS JOIN stats_durations USING ({DURATIONS_KEY})
-    CROSS JOIN json_each(durations) AS each"""
+
+def _first_of(table: str) -> str:
+    """SQL: the rows of a table that were there first; as many as its argument says."""
+    return f"rowid <= (SELECT max(rowid) FROM (SELECT rowid FROM {table} ORDER BY rowid LIMIT ?))"
+
+
+def _add(table: str, key: str, rows: str) -> str:
+    """SQL that adds counters to those of a table."""
+    numbers = ", ".join(COUNTERS)
+    sums = ", ".join(f"sum({column})" for column in COUNTERS)
+    added = ", ".join(f"{column} = {table}.{column} + excluded.{column}" for column in COUNTERS)
+    return f"""INSERT INTO {table} ({key}, {numbers}) SELECT {key}, {sums} FROM ({rows}) WHERE true GROUP BY {key}
+        ON CONFLICT ({key}) DO UPDATE SET {added}"""
+
+
+def _add_durations(table: str, key: str, buckets: str) -> str:
+    """SQL that adds durations to those of a table."""
+    # The keys of JSON are text.
+    coming = f"SELECT {key}, CAST(lower_ms AS TEXT) AS lower_ms, count FROM ({buckets}) WHERE lower_ms IS NOT NULL"
+    of_row = ", ".join(f"{table}.{column}" for column in key.split(", "))
+    # Those that are there already come along: Turso's engine (0.6) has no subquery in an upsert that could add to them.
+    together = f"""{coming} UNION ALL SELECT {of_row}, each.key, each.value
+        FROM (SELECT DISTINCT {key} FROM ({coming})) CROSS JOIN {table} USING ({key}) CROSS JOIN json_each(durations) AS each"""
+    return f"""INSERT INTO {table} ({key}, durations) {packed(together, key)}
+        ON CONFLICT ({key}) DO UPDATE SET durations = excluded.durations"""
+
+
+_NOTED = _first_of("stats_waiting")
+_CHANGES = _first_of("stats_changes")
+_CHANGED = f"SELECT * FROM stats_changes WHERE {_CHANGES}"
+_INTO_CHANGES = f"INSERT INTO stats_changes (sign, {', '.join(CONTRIBUTION)})"
+_IS_NOTHING = " AND ".join(f"{column} = 0" for column in COUNTERS)
+_NO_BUCKETS = "NOT EXISTS (SELECT 1 FROM json_each({table}.durations) AS each WHERE each.value <> 0)"
 
 _BRING = (
-    f"DELETE FROM session_stats WHERE rowid IN (SELECT rowid FROM ({_FIRST}) WHERE count = 0)",
-    f"""INSERT INTO stats_changes (sign, {", ".join(CONTRIBUTION)})
-        SELECT 1, {contributions("session_stats")} FROM session_stats LEFT JOIN sessions ON sessions.id = session_id
-        WHERE session_stats.rowid IN ({_WAITING})""",
-    f"UPDATE session_stats SET waits = 0 WHERE rowid IN ({_WAITING})",
-    f"""INSERT INTO stats ({STATS_KEY}, {", ".join(COUNTERS)})
-        SELECT {STATS_KEY}, {", ".join(f"sum({column})" for column in COUNTERS)} FROM ({spread(_CHANGED, _SPREAD)})
-        WHERE true GROUP BY {STATS_KEY}
-        ON CONFLICT ({STATS_KEY}) DO UPDATE SET {", ".join(f"{each} = stats.{each} + excluded.{each}" for each in COUNTERS)}""",
-    f"INSERT OR REPLACE INTO stats_durations ({DURATIONS_KEY}, durations) {packed(_BUCKETS, DURATIONS_KEY)}",
+    f"{_INTO_CHANGES} {waiting(_NOTED)}",
+    _add("session_stats", SESSION_KEY, facts_waiting(_NOTED)),
+    _add_durations("session_stats", SESSION_KEY, facts_waiting(_NOTED)),
+    f"""DELETE FROM session_stats WHERE session_id IN (SELECT session_id FROM stats_waiting WHERE {_NOTED})
+        AND {_IS_NOTHING} AND {_NO_BUCKETS.format(table="session_stats")}""",
+    f"DELETE FROM stats_waiting WHERE {_NOTED}",
+    _add("stats", STATS_KEY, spread(_CHANGED, _SPREAD)),
+    _add_durations("stats_durations", DURATIONS_KEY, spread_durations(_CHANGED, _SPREAD)),
     f"DELETE FROM stats_changes WHERE {_CHANGES}",
 )
 
 _CHOSEN = "SELECT session_id FROM stats_uncounted ORDER BY session_id LIMIT ?"
 
-
-_INTO_STATS = f"INSERT INTO session_stats ({', '.join(KEY)}, durations, {', '.join(COUNTERS)})"
-
 _RECOUNT = (
+    f"{_INTO_CHANGES} {brought(-1, _CHOSEN)}",
     f"DELETE FROM session_stats WHERE session_id IN ({_CHOSEN})",
-    *(f"{_INTO_STATS} {recounted(counted, f'session_id IN ({_CHOSEN})')}" for counted in COUNTED),
-    f"{_INTO_STATS} {recounted_sessions(f'id IN ({_CHOSEN})')}",
+    f"DELETE FROM stats_waiting WHERE session_id IN ({_CHOSEN})",
+    f"""INSERT INTO session_stats ({SESSION_KEY}, durations, {", ".join(COUNTERS)})
+        {packed(facts(f"{{id}} IN ({_CHOSEN})"), SESSION_KEY, COUNTERS)}""",
+    f"{_INTO_CHANGES} {brought(1, _CHOSEN)}",
     f"DELETE FROM stats_uncounted WHERE session_id IN ({_CHOSEN})",
 )
 
 _EVERYTHING = " UNION ".join(
-    ["SELECT id FROM sessions WHERE id IS NOT NULL", *(f"SELECT session_id FROM {each.table}" for each in COUNTED)]
+    f"SELECT {each.session_id} FROM {each.table} WHERE {each.session_id} IS NOT NULL" for each in COUNTED
 )
 
-_IS_WAITING = """SELECT EXISTS (SELECT 1 FROM session_stats WHERE waits = 1) OR EXISTS (SELECT 1 FROM stats_changes),
+_IS_WAITING = """SELECT EXISTS (SELECT 1 FROM stats_waiting) OR EXISTS (SELECT 1 FROM stats_changes),
     EXISTS (SELECT 1 FROM stats_uncounted)"""
 
 _SWEEP = (
-    f"DELETE FROM stats WHERE {' AND '.join(f'{column} = 0' for column in COUNTERS)}",
-    """DELETE FROM stats_durations
-        WHERE NOT EXISTS (SELECT 1 FROM json_each(stats_durations.durations) AS each WHERE each.value <> 0)""",
+    f"DELETE FROM stats WHERE {_IS_NOTHING}",
+    f"DELETE FROM stats_durations WHERE {_NO_BUCKETS.format(table='stats_durations')}",
 )
 
 _FORGET = (
+    "DELETE FROM stats_waiting",
     "DELETE FROM session_stats",
     "DELETE FROM stats_changes",
     "DELETE FROM stats",
@@ -111,12 +130,12 @@ class Rollups:
                 self._run(_RECOUNT, at_once, "count sessions for statistics")
         with self.pace.kept() as at_once:
             self._run(_BRING, at_once, "bring statistics up to date")
-        return at_once * _ROWS_IN_EACH
+        return at_once
 
     def is_waiting(self) -> bool:
         """Whether there is something to do. Reads three rows at most."""
-        waiting, self._may_be_uncounted = self._database.execute(_IS_WAITING, operation="look at statistics").rows[0]
-        return bool(waiting or self._may_be_uncounted)
+        waits, self._may_be_uncounted = self._database.execute(_IS_WAITING, operation="look at statistics").rows[0]
+        return bool(waits or self._may_be_uncounted)
 
     def uncounted(self) -> int:
         """How many sessions are yet to be counted."""

@@ -1,7 +1,7 @@
 """The question for numbers, in SQL: one statement, so that all of the answer is of one moment. Pure.
 
 What was brought to `stats` and `stats_durations` is given with what was not yet. These are of all sessions: with filters, what
-is counted in `session_stats` of those that are meant is given instead.
+is counted of those that are meant is given instead.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from turso_hooks.query.asking import Asked
 from turso_hooks.query.filters import Condition
 from turso_hooks.query.stats.periods import Days
-from turso_hooks.store.counted import COUNTERS, contributions, packed, spread, spread_durations
+from turso_hooks.store.counted import COUNTERS, brought, packed, spread, spread_durations, waiting
 
 BY = ("day", "month", "model", "provider", "tool", "agent_type", "project", "user_id", "runner")
 """What numbers can be asked by."""
@@ -20,11 +20,7 @@ BY = ("day", "month", "model", "provider", "tool", "agent_type", "project", "use
 _COUNTERS = ", ".join(COUNTERS)
 _SUMS = ", ".join(f"sum({column})" for column in COUNTERS)
 _NO_COUNTERS = ", ".join("0" for _ in COUNTERS)
-_FRESH = f"""SELECT * FROM stats_changes UNION ALL
-    SELECT 1, {contributions("session_stats")}
-    FROM session_stats LEFT JOIN sessions ON sessions.id = session_id WHERE waits = 1"""
-_OF_SESSIONS = f"""SELECT 1 AS sign, {contributions("session_stats")}
-    FROM sessions JOIN session_stats ON session_id = sessions.id WHERE """
+_FRESH = f"SELECT * FROM stats_changes UNION ALL {waiting()}"
 
 
 def question(by: str, days: Days, of_sessions: Condition | None) -> Asked:
@@ -51,8 +47,10 @@ def question(by: str, days: Days, of_sessions: Condition | None) -> Asked:
 
 def _fresh(dimensions: Sequence[str], days: Days, of_sessions: Condition | None) -> tuple[Asked, Asked]:
     """Counters and durations that are not where they are read yet; with filters all that are meant."""
-    source = _FRESH if of_sessions is None else _OF_SESSIONS + of_sessions.sql
-    arguments: list[Any] = [] if of_sessions is None else [*of_sessions.arguments]
+    source, arguments = _FRESH, list[Any]()
+    if of_sessions is not None:
+        ids = f"SELECT id FROM sessions WHERE {of_sessions.sql}"
+        source, arguments = f"{brought(ids=ids)} UNION ALL {waiting(ids=ids)}", [*of_sessions.arguments] * 2
     if not days.is_all:
         source = f"SELECT * FROM ({source}) WHERE day BETWEEN ? AND ?"
         arguments += days.numbers
