@@ -274,7 +274,7 @@ def spread_durations(contributions: str, dimensions: Iterable[tuple[str, str]]) 
     kind = f"CASE kind WHEN '{TOOL_CALL}' THEN kind ELSE '{MODEL_CALL}' END"
     return f"""SELECT dimension, span, {_PERIOD} AS period, {_VALUE} AS value, {kind} AS kind, bucket.key AS lower_ms,
         sign * bucket.value AS count
-        FROM ({contributions}) AS each CROSS JOIN ({_spans(dimensions)}) CROSS JOIN json_each(each.durations) AS bucket
+        FROM ({contributions}) AS each CROSS JOIN json_each(each.durations) AS bucket CROSS JOIN ({_spans(dimensions)})
         WHERE each.durations IS NOT NULL AND {_OF_DIMENSION}"""
 
 

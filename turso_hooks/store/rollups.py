@@ -52,9 +52,9 @@ def _add_durations(table: str, key: str, buckets: str) -> str:
     coming = f"SELECT {key}, CAST(lower_ms AS TEXT) AS lower_ms, count FROM ({buckets}) WHERE lower_ms IS NOT NULL"
     of_row = ", ".join(f"{table}.{column}" for column in key.split(", "))
     # Those that are there already come along: Turso's engine (0.6) has no subquery in an upsert that could add to them.
-    together = f"""{coming} UNION ALL SELECT {of_row}, each.key, each.value
-        FROM (SELECT DISTINCT {key} FROM ({coming})) CROSS JOIN {table} USING ({key}) CROSS JOIN json_each(durations) AS each"""
-    return f"""INSERT INTO {table} ({key}, durations) {packed(together, key)}
+    together = f"""SELECT {key}, lower_ms, count FROM coming UNION ALL SELECT {of_row}, each.key, each.value
+        FROM (SELECT DISTINCT {key} FROM coming) CROSS JOIN {table} USING ({key}) CROSS JOIN json_each(durations) AS each"""
+    return f"""INSERT INTO {table} ({key}, durations) WITH coming AS ({coming}) {packed(together, key)}
         ON CONFLICT ({key}) DO UPDATE SET durations = excluded.durations"""
 
 
