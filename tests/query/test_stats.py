@@ -27,8 +27,9 @@ from turso_hooks.events import (
 from turso_hooks.query import Numbers, Reader
 from turso_hooks.query.stats import BY
 from turso_hooks.query.stats.periods import Days
-from turso_hooks.store import Rollups, differences, prepare_schema, row_of
+from turso_hooks.store import FIRST_WITH_STATISTICS, Rollups, differences, prepare_schema, row_of
 from turso_hooks.store.counted import in_bucket, lower_end
+from turso_hooks.store.migrations import MIGRATIONS, statements_of
 from turso_hooks.store.writing import row_statements
 
 START = datetime(2026, 1, 25, 20, tzinfo=timezone.utc)
@@ -476,3 +477,21 @@ def test_whatever_another_program_writes_it_can_write_and_is_added_up(database: 
         run(database, f"DELETE FROM {table}")
     rollups.do_rest()
     assert database.execute("SELECT count(*) FROM stats").rows == [(0,)]
+
+
+def test_rows_of_no_session_from_before_there_were_statistics_are_counted_too(tmp_path: Path) -> None:
+    with EmbeddedDatabase(tmp_path / "old.db") as database:
+        before = [migration for migration in MIGRATIONS if migration.version < FIRST_WITH_STATISTICS]
+        database.transaction([Statement(sql) for migration in before for sql in statements_of(migration)])
+        for n in range(3):
+            run(
+                database, "INSERT INTO messages (id, session_id, sequence, role, content) VALUES (?, 'gone', 1, 'user', 'x')", n
+            )
+        prepare_schema(database)
+        rollups = Rollups(database)
+        rollups.is_waiting()
+        rollups.do_rest()
+        assert Reader(database).stats().total.messages == 3
+        run(database, "DELETE FROM messages")
+        rollups.do_rest()
+        assert Reader(database).stats().rows == ()

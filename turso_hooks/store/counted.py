@@ -57,7 +57,7 @@ MOST_MS = 2**31
 """Longer durations count as this: 25 days."""
 
 _MOST_TOKENS, _MOST_USD = 10**10, 10**4
-"""Of one call. Greater numbers are none: the sums of a million of them would still be integers to SQLite."""
+"""Of one call. Greater numbers are none: the sums of 900,000 of them are still integers to SQLite."""
 
 MOST_CHARS = 200
 """Longer names and values count as their beginning."""
@@ -173,6 +173,11 @@ COUNTED = (
     ),
 )
 
+EVERY_SESSION = " UNION ".join(
+    f"SELECT {each.session_id} FROM {each.table} WHERE {each.session_id} IS NOT NULL" for each in COUNTED
+)
+"""SQL: the ids of all sessions, those among them that only rows name."""
+
 _USES = replace(_TOOL_CALLS, reads=("tool_name",), kind=f"'{TOOL_USE}'", counters={}, day="0")
 
 KEY = ("session_id", "kind", "name", "provider", "day")
@@ -207,21 +212,19 @@ def contributions(stats: str, session: Callable[[str], str] = "sessions.{}".form
 
 def brought(sign: int = 1, ids: str | None = None) -> str:
     """SQL: what was brought, under the values that the sessions have; of those of which `ids` is the SQL, if not of all."""
+    among = "" if ids is None else f"WHERE session_id IN ({ids})"
     return f"""SELECT {sign} AS sign, {contributions("session_stats")}
-        FROM session_stats LEFT JOIN sessions ON sessions.id = session_id {_among("session_stats", ids)}"""
+        FROM session_stats LEFT JOIN sessions ON sessions.id = session_id {among}"""
 
 
 def waiting(which: str = "true", ids: str | None = None) -> str:
     """SQL: what waits, in the same way; `which` says which rows of `stats_waiting`."""
+    which = which if ids is None else f"{which} AND session_id IN ({ids})"
     return f"""SELECT 1 AS sign, {contributions("fresh", before="coalesce(before.count, 0)")}
         FROM ({packed(facts_waiting(which), SESSION_KEY, COUNTERS)}) AS fresh
         LEFT JOIN sessions ON sessions.id = fresh.session_id
         LEFT JOIN session_stats AS before ON before.kind = '{TOOL_USE}'
-        AND {" AND ".join(f"before.{column} = fresh.{column}" for column in KEY)} {_among("fresh", ids)}"""
-
-
-def _among(table: str, ids: str | None) -> str:
-    return "" if ids is None else f"WHERE {table}.session_id IN ({ids})"
+        AND {" AND ".join(f"before.{column} = fresh.{column}" for column in KEY)}"""
 
 
 def facts_waiting(which: str = "true") -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from turso_hooks.store.counted import EVERY_SESSION
 from turso_hooks.store.counting import STATS_TABLES, STATS_TRIGGERS
 
 
@@ -219,7 +220,7 @@ _STATS = Migration(
         *STATS_TABLES,
         *STATS_TRIGGERS,
         # To be counted bit by bit: all at once would be longer than a server lets a transaction be.
-        "INSERT INTO stats_uncounted SELECT id FROM sessions WHERE id IS NOT NULL",
+        f"INSERT INTO stats_uncounted {EVERY_SESSION}",
     ),
 )
 

@@ -1,17 +1,21 @@
 """Bringing what was noted to where it is read, and counting anew what triggers have not seen (see `counted`).
 
-Each method is one transaction, or few of bounded size, and may be called by any number of processes at once.
+Each method is one transaction, or few, and may be called by any number of processes at once. Those of `do_some` are of bounded
+size, but for the rows of one session that is counted anew; `forget` is one that reads the ids of all sessions.
 """
 
 from __future__ import annotations
 
+import time
+
 from turso_hooks.drivers import Database, Statement
+from turso_hooks.errors import DatabaseUnavailable
 from turso_hooks.store.counted import (
     CONTRIBUTION,
-    COUNTED,
     COUNTERS,
     DIMENSIONS,
     DURATIONS_KEY,
+    EVERY_SESSION,
     SESSION_KEY,
     STATS_KEY,
     brought,
@@ -28,6 +32,9 @@ _FIRST_AT_ONCE, _MOST_AT_ONCE = 2000, 20_000
 """Rows of `stats_waiting`, and of `stats_changes`."""
 
 _SESSIONS_FIRST, _SESSIONS_MOST = 20, 500
+
+_MOST_FAILURES = 5
+"""In a row: the database may be busy, or may not do so much at once."""
 
 _SPREAD = tuple((dimension, span) for dimension in DIMENSIONS for span in ("day", "month"))
 
@@ -89,10 +96,6 @@ _RECOUNT = (
     f"DELETE FROM stats_uncounted WHERE session_id IN ({_CHOSEN})",
 )
 
-_EVERYTHING = " UNION ".join(
-    f"SELECT {each.session_id} FROM {each.table} WHERE {each.session_id} IS NOT NULL" for each in COUNTED
-)
-
 _IS_WAITING = """SELECT EXISTS (SELECT 1 FROM stats_waiting) OR EXISTS (SELECT 1 FROM stats_changes),
     EXISTS (SELECT 1 FROM stats_uncounted)"""
 
@@ -107,7 +110,7 @@ _FORGET = (
     "DELETE FROM stats_changes",
     "DELETE FROM stats",
     "DELETE FROM stats_durations",
-    f"INSERT OR IGNORE INTO stats_uncounted {_EVERYTHING}",
+    f"INSERT OR IGNORE INTO stats_uncounted {EVERY_SESSION}",
 )
 
 
@@ -143,9 +146,22 @@ class Rollups:
         return count
 
     def do_rest(self) -> None:
-        """Do all there is to do, and let go of values of which nothing is left. Reads all statistics once."""
+        """Do all there is to do, and let go of values of which nothing is left. Reads all statistics once.
+
+        Others have as much time in between: SQLite's lock has no queue. What has no answer is tried again with less at once.
+        """
+        failures = 0
         while self.is_waiting():
-            self.do_some()
+            began = time.monotonic()
+            try:
+                self.do_some()
+            except DatabaseUnavailable:
+                failures += 1
+                if failures > _MOST_FAILURES:
+                    raise
+            else:
+                failures = 0
+            time.sleep(time.monotonic() - began)
         self._database.transaction([Statement(sql) for sql in _SWEEP], operation="tidy up statistics")
 
     def forget(self) -> None:

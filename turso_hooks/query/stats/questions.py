@@ -50,7 +50,8 @@ def _fresh(dimensions: Sequence[str], days: Days, of_sessions: Condition | None)
     source, arguments = _FRESH, list[Any]()
     if of_sessions is not None:
         ids = f"SELECT id FROM sessions WHERE {of_sessions.sql}"
-        source, arguments = f"{brought(ids=ids)} UNION ALL {waiting(ids=ids)}", [*of_sessions.arguments] * 2
+        source = f"{brought(ids=ids)} UNION ALL {waiting(ids=ids)}"
+        arguments = [*of_sessions.arguments] * source.count(ids)
     if not days.is_all:
         source = f"SELECT * FROM ({source}) WHERE day BETWEEN ? AND ?"
         arguments += days.numbers
