@@ -12,7 +12,8 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pluggy
@@ -221,6 +222,21 @@ def _after_fork_in_child() -> None:
 
 
 forking.in_child(_after_fork_in_child)
+
+
+@contextmanager
+def recording_into(recorder: Recorder | None) -> Iterator[None]:
+    """Let the process's plugin manager record into `recorder` meanwhile, or nowhere, and not where the environment says."""
+    manager = get_plugin_manager()
+    manager.unregister(environment_recorder)
+    if recorder is not None:
+        manager.register(recorder)
+    try:
+        yield
+    finally:
+        if recorder is not None:
+            manager.unregister(recorder)
+        manager.register(environment_recorder)
 
 
 def build_plugin_manager(recorder: Recorder | None) -> PluginManager:

@@ -170,7 +170,7 @@ def test_help_is_there_for_every_command(run: Run) -> None:
         (["sessions", "--db", "file:none.db"], {}, 1, "cannot list sessions"),
         (["sessions"], {"TURSO_DATABASE_URL": "libsql://x.invalid"}, 1, "its name cannot be resolved"),
         (["show", "x", "--db", "file:none.db"], {}, 1, "cannot find a session"),
-        (["show"], {}, 2, "Missing argument 'SESSION_ID'"),
+        (["show"], {}, 2, "no database is named"),
         (["nonsense"], {}, 2, "No such command 'nonsense'"),
         (["import", "openai-chat", "none.json", "--db", "file:a.db"], {}, 2, "does not exist"),
         (["import", "openai-chat", "conftest.json", "--db", "nothing"], {}, 2, "does not exist"),

@@ -31,6 +31,8 @@ from turso_hooks.events import (
 )
 from turso_hooks.plugin import Recorder
 from turso_hooks.query import Conversation, Message, ModelCall, Note, SessionSummary, ToolCall
+from turso_hooks.settings import Settings
+from turso_hooks.testing import make_conversation
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 START = datetime(2026, 1, 2, tzinfo=timezone.utc)
@@ -295,3 +297,16 @@ def test_a_shell_completes_commands_and_ids(run: Run, logged: str, tmp_path: Pat
     assert completed(line.replace(logged, "file:nowhere.db") + "pa") == []
     for shell in ("zsh", "fish"):
         assert "turso-hooks" in run("completion", shell).stdout
+
+
+def test_without_an_id_it_is_the_session_of_which_something_was_seen_last(run: Run, database: Path) -> None:
+    recorder = Recorder(Settings(database_url=f"file:{database}", state_folder=database.parent / "other"))
+    empty = run("show", "--db", f"file:{database}")
+    assert empty.returncode == 1
+    for event in [*make_conversation("older"), *make_conversation("newer", begin=datetime(2026, 5, 1, tzinfo=timezone.utc))]:
+        recorder.record(event)
+    for event in make_conversation("sub", begin=datetime(2026, 6, 1, tzinfo=timezone.utc), parent=("newer", "call-0")):
+        recorder.record(event)
+    assert recorder.close(10).is_complete
+    shown = json.loads(run("show", "--json", "--db", f"file:{database}").stdout)
+    assert shown["session"]["session_id"] == "newer"

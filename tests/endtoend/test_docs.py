@@ -16,6 +16,7 @@ from turso_hooks.drivers import EmbeddedDatabase
 from turso_hooks.events import EVENT_TYPES, hook_name
 from turso_hooks.settings import default_of, load_settings, setting_fields
 from turso_hooks.store import prepare_schema
+from turso_hooks.testing import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
@@ -126,3 +127,26 @@ def test_the_example_of_the_readme_is_shown_as_it_says(tmp_path: Path, rows: Cal
     shown = subprocess.run(show, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=True)
     assert "Hello!" in shown.stdout
     assert "✓ clock" in shown.stdout
+
+
+def test_the_site_is_built_without_warnings(tmp_path: Path) -> None:
+    """Links and anchors that lead nowhere, and pages that are in no menu, are warnings."""
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(build, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pages = {path.parent.name for path in (tmp_path / "site").rglob("index.html")}
+    assert set(DOCS) - {"index"} <= pages
+
+
+def test_every_rule_of_conformance_is_documented_as_it_is() -> None:
+    for name, what in RULES.items():
+        assert f"| `{name}` | {what} |" in DOCS["testing"]
+
+
+def test_the_tests_that_are_shown_pass_when_saved_as_it_says(tmp_path: Path) -> None:
+    code = next(code for name, code in PYTHON_BLOCKS if name == "testing" and "def test_" in code)
+    (tmp_path / "test_my_runner.py").write_text(code, encoding="utf-8")
+    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(run, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
+    assert "3 passed" in done.stdout, done.stdout

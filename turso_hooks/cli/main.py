@@ -18,6 +18,7 @@ _DONE, _FAILED, _WRONG_USAGE = 0, 1, 2
 
 _COMMANDS = {
     "completion": ("reading.completing", "Print what makes a shell complete commands."),
+    "conformance": ("conformance", "Look whether an agent runner emits what it should."),
     "delete": ("removing", "Remove one conversation with everything of it."),
     "demo": ("demo", "Run a small scripted agent and show what was kept of it."),
     "doctor": ("doctor", "Try the database step by step, and say what is wrong and what to do."),
@@ -25,6 +26,7 @@ _COMMANDS = {
     "export": ("exporting", "Write conversations in the forms of other programs."),
     "hook": ("claude_code", "Keep what a program tells its hook; what `install` installs."),
     "import": ("importing", "Import conversations from files of other programs."),
+    "init": ("setting_up", "Write what a project needs to log its agents."),
     "install": ("claude_code", "Let other programs log through hooks of theirs."),
     "journal": ("journal", "Look into the journal, and see to dead letters."),
     "migrate": ("schema", "Bring a database's schema up to date."),

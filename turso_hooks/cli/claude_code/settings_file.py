@@ -6,7 +6,6 @@ import difflib
 import json
 import os
 import shlex
-import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import click
 
 from turso_hooks.adapters.claude_code.following import projects_folder
 from turso_hooks.adapters.claude_code.installing import hooked_events, with_hooks, without_hooks
+from turso_hooks.cli.files import read_text, replace_text
 from turso_hooks.cli.text import visible
 from turso_hooks.errors import SettingsError
 
@@ -37,11 +37,7 @@ def install_claude_code_command(where: str, uninstall: bool, dry_run: bool) -> N
     folder = Path.cwd() / ".claude" if where == "project" else projects_folder(os.environ).parent
     path = folder / "settings.json"
     before, settings = _read_settings(path)
-    command = f"{shlex.quote(str(_script()))} hook claude-code"
-    try:
-        changed = without_hooks(settings) if uninstall else with_hooks(settings, command)
-    except SettingsError as error:
-        raise SettingsError(f"cannot use {visible(path)}: {error}") from error
+    changed = _changed(path, settings, is_out=uninstall)
     if changed == settings:
         click.echo(f"{visible(path)}: nothing to change")
         return
@@ -51,13 +47,28 @@ def install_claude_code_command(where: str, uninstall: bool, dry_run: bool) -> N
             "".join(difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), "now", "then"))
         )
         return
-    _write_settings(path, after)
+    replace_text(path, after, rights=0o600)  # there may be a token in it
     events = hooked_events(settings if uninstall else changed)
     click.echo(f"{visible(path)}: {'took out' if uninstall else 'put in'} the hooks of {', '.join(events)}")
     in_file = changed.get("env")
     is_named = os.environ.get("TURSO_DATABASE_URL") or (isinstance(in_file, dict) and in_file.get("TURSO_DATABASE_URL"))
     if not uninstall and not is_named:
         click.echo('TURSO_DATABASE_URL is not set here: set it where Claude Code runs, or in "env" in that file', err=True)
+
+
+def with_hooks_of(path: Path) -> tuple[str, str]:
+    """A settings file as it is and as it is with our hooks in it, as text. Raises `SettingsError`."""
+    before, settings = _read_settings(path)
+    changed = _changed(path, settings, is_out=False)
+    return before, before if changed == settings else _as_text(changed)
+
+
+def _changed(path: Path, settings: dict[str, Any], *, is_out: bool) -> dict[str, Any]:
+    command = f"{shlex.quote(str(_script()))} hook claude-code"
+    try:
+        return without_hooks(settings) if is_out else with_hooks(settings, command)
+    except SettingsError as error:
+        raise SettingsError(f"cannot use {visible(path)}: {error}") from error
 
 
 def _as_text(settings: dict[str, Any]) -> str:
@@ -75,28 +86,11 @@ def _script() -> Path:
 
 
 def _read_settings(path: Path) -> tuple[str, dict[str, Any]]:
+    text = read_text(path) or ""
     try:
-        text = path.read_text(encoding="utf-8")
         settings = json.loads(text) if text.strip() else {}
-    except FileNotFoundError:
-        return "", {}
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"cannot use {visible(path)}: it is not JSON ({error}); mend it first") from error
     if not isinstance(settings, dict):
         raise SettingsError(f"cannot use {visible(path)}: it is no JSON object; mend it first")
     return text, settings
-
-
-def _write_settings(path: Path, text: str) -> None:
-    """Replace the file at once, where it really is: people keep such files elsewhere and link to them."""
-    real = path.resolve()
-    real.parent.mkdir(parents=True, exist_ok=True)
-    beginning = real.with_name(f"{real.name}.{os.getpid()}.tmp")
-    rights = stat.S_IMODE(real.stat().st_mode) if real.exists() else 0o600  # there may be a token in it
-    try:
-        with os.fdopen(os.open(beginning, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-        beginning.chmod(rights)
-        beginning.replace(real)
-    finally:
-        beginning.unlink(missing_ok=True)

@@ -11,15 +11,18 @@ from turso_hooks.cli.options import database_option, json_lines_option, json_opt
 from turso_hooks.cli.reading.completing import complete_session
 from turso_hooks.cli.reading.following import follow
 from turso_hooks.cli.reading.outline import print_json_entry
-from turso_hooks.errors import DatabaseUnavailable
+from turso_hooks.errors import DatabaseUnavailable, SessionNotFound
 from turso_hooks.query import Conversation, Message, Reader, SessionSummary, connect_sync
+
+_LOOKED_THROUGH = 100
+"""Of so many sessions, sub-agents' among them, the last one is looked for."""
 
 _WATCHED = 100
 """Of so many tool calls, the last when following begins, it is told that they are over."""
 
 
 @click.command("show")
-@click.argument("session_id", shell_complete=complete_session)
+@click.argument("session_id", required=False, shell_complete=complete_session)
 @database_option
 @click.option("--messages", "with_messages", is_flag=True, help="Only the messages, or with --tools both.")
 @click.option("--tools", "with_tools", is_flag=True, help="Only the tool calls, or with --messages both.")
@@ -29,7 +32,7 @@ _WATCHED = 100
 @json_option
 @json_lines_option
 def show_command(  # noqa: PLR0913, PLR0917  # its options
-    session_id: str,
+    session_id: str | None,
     database_url: str | None,
     with_messages: bool,
     with_tools: bool,
@@ -39,13 +42,14 @@ def show_command(  # noqa: PLR0913, PLR0917  # its options
     as_json: bool,
     as_json_lines: bool,
 ) -> None:
-    """Show one conversation. The beginning of SESSION_ID is enough."""
+    """Show one conversation. The beginning of SESSION_ID is enough; without one it is the last of which something was seen."""
     if as_markdown + as_json + as_json_lines > 1:
         raise click.UsageError("a conversation is printed in one form: --markdown, --json or --jsonl")
     if follows and (as_json or as_markdown):
         raise click.UsageError("what goes on has no end to close: --follow goes with --jsonl, or without a form")
     only = [name for name, is_wanted in (("messages", with_messages), ("tool_calls", with_tools)) if is_wanted] or None
     with connect_sync(settings_for(database_url).database_url) as reader:
+        session_id = session_id or _last(reader)
         if follows:
             _follow(reader, session_id, only, print_json_entry if as_json_lines else _printer(only, is_whole=is_whole))
             return
@@ -61,6 +65,14 @@ def show_command(  # noqa: PLR0913, PLR0917  # its options
         click.echo(markdown(conversation, is_whole=is_whole), nl=False)
     else:
         print_conversation(conversation, is_whole=is_whole)
+
+
+def _last(reader: Reader) -> str:
+    """The session of which something was seen last, sub-agents' aside. Raises `SessionNotFound` if there is none."""
+    found = reader.list_sessions(order="seen", limit=_LOOKED_THROUGH).items
+    if not found:
+        raise SessionNotFound("nothing is logged there yet")
+    return next((session for session in found if session.parent_session_id is None), found[0]).session_id
 
 
 def print_conversation(conversation: Conversation, *, is_whole: bool) -> None:
