@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from turso_hooks.events import ToolCallStarted as ToolCallStarted
     from turso_hooks.events import ToolResultPart as ToolResultPart
     from turso_hooks.events import Usage as Usage
+    from turso_hooks.events import replace_texts as replace_texts
     from turso_hooks.events import row_id as row_id
     from turso_hooks.hookspecs import hookimpl as hookimpl
     from turso_hooks.logger import ConversationLogger as ConversationLogger
@@ -73,6 +74,7 @@ _HOMES = {
         "ToolCallStarted",
         "ToolResultPart",
         "Usage",
+        "replace_texts",
         "row_id",
     ),
     "hookspecs": ("hookimpl",),

@@ -81,7 +81,7 @@ def _shown(text: str) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """What turso-hooks was told. `docs/settings.md` is the list of these for people, checked against this class."""
+    """What turso-hooks was told. `docs/reference/settings.md` is the list of these for people, checked against this class."""
 
     database_url: str | None = _setting(
         "TURSO_DATABASE_URL", None, str, "URL", "Where conversations are kept, such as `file:agents.db`. Unset: nothing is."

@@ -29,6 +29,7 @@ from turso_hooks.events.model import (
     hook_name,
     row_id_of,
 )
+from turso_hooks.events.texts import replace_texts
 from turso_hooks.events.times import from_microseconds, microseconds_to_text, to_microseconds, to_text, utc_now
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "hook_name",
     "microseconds_to_text",
     "new_event_id",
+    "replace_texts",
     "row_id",
     "row_id_of",
     "to_microseconds",

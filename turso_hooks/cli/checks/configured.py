@@ -110,4 +110,4 @@ def _unknown(environment: Mapping[str, str]) -> list[Step]:
 
 def _meant(name: str) -> str:
     near = get_close_matches(name, _VARIABLES, 1, 0.8)
-    return f"write {near[0]} instead of {name}" if near else f"unset {name}; the settings are in docs/settings.md"
+    return f"write {near[0]} instead of {name}" if near else f"unset {name}; the settings are in docs/reference/settings.md"
