@@ -29,7 +29,7 @@ from turso_hooks.store.migrations import MIGRATIONS
 BEGINNINGS = {"README", "index", "tutorial", "extending/adapter"}
 """Pages that begin with nothing; all others, with an agent and a database in which it has logged something."""
 
-WITH_INSTALLING = ["README", "index", "tutorial", "extending/adapter", "extending/plugin", "how-to/redaction"]
+WITH_INSTALLING = ["README", "tutorial", "extending/adapter", "how-to/redaction"]
 WITH_SERVERS = ["how-to/claude", "how-to/opencode", "how-to/libsql-server", "how-to/many-machines", "how-to/offline"]
 THAT_TAKE_LONG = {"extending/adapter", "how-to/moving", "benchmarks", "guarantees"}
 ALONE = [
@@ -56,7 +56,9 @@ def walk(tmp_path: Path) -> Callable[..., Walk]:
         folder = tmp_path / "a folder"
         (tmp_path / "home").mkdir()
         folder.mkdir()
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("TURSO_", "PYTHON", "XDG_"))}
+        clean = {
+            name: value for name, value in os.environ.items() if not name.startswith(("TURSO_", "PYTHON", "PYTEST", "XDG_"))
+        }
         environment = {
             **clean,
             "HOME": str(tmp_path / "home"),
@@ -183,10 +185,8 @@ def test_what_a_page_says_is_so_in_a_fresh_environment(page: str, walk: Callable
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     walked = walk(page, folder_of_commands=tmp_path / "venv" / "bin")
     walked.environment |= {"PIP_FIND_LINKS": str(dist), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_QUIET": "1"}
-    if page.startswith(("extending/plugin", "how-to")):
-        subprocess.run(
-            [tmp_path / "venv" / "bin" / "pip", "install", "turso-hooks", "pytest"], env=walked.environment, check=True
-        )
+    if page not in BEGINNINGS:
+        subprocess.run([tmp_path / "venv" / "bin" / "pip", "install", "turso-hooks"], env=walked.environment, check=True)
     walked.installs = True
     walked.do(list(blocks_of(text_of(page))))
 
