@@ -330,3 +330,17 @@ def test_events_are_redacted_before_anything_is_written(recorder: Recorder, tmp_
     assert b"secret" not in journal
     assert recorder.close(30).is_complete
     assert contents(rows) == ["[hidden]"]
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"), [(None, "no database is named; set TURSO_DATABASE_URL"), ("libsq://x", "unknown scheme 'libsq'")]
+)
+def test_who_flushes_is_told_that_nothing_is_kept(url: str | None, problem: str, tmp_path: Path) -> None:
+    recorder = Recorder(Settings(database_url=url, state_folder=tmp_path / "state"))
+    assert recorder.flush(1).problem is None  # nothing was to be kept yet
+    recorder.record(SessionStarted(session_id="s"))
+    for result in (recorder.flush(1), recorder.close(1)):
+        assert result.is_complete
+        assert result.problem is not None
+        assert result.problem.startswith("nothing is kept: ")
+        assert problem in result.problem

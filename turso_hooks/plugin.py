@@ -60,7 +60,8 @@ class _Sink:
     def __init__(self, settings: Settings | None) -> None:
         self._given = settings
         self._lock = threading.RLock()
-        self._is_inert = False
+        self._nothing_is_kept: str | None = None
+        """Why not, if so; it does not change any more."""
         self.pipeline: Pipeline | None = None
         self.counts = Counts()
         self.max_event_bytes = 0
@@ -69,12 +70,12 @@ class _Sink:
 
     def open(self) -> Pipeline | None:
         """The pipeline that the settings ask for; None if there is none to be had, now and later."""
-        if self._is_inert:
+        if self._nothing_is_kept is not None:
             return None
         try:
             return self._configured()
         except TursoHooksError as error:
-            self._is_inert = True
+            self._nothing_is_kept = f"nothing is kept: {error}"
             warn_once(f"settings:{error}", "conversations are not kept: %s", error)
             return None
 
@@ -83,7 +84,7 @@ class _Sink:
             if self.pipeline is None:
                 settings = self._given or load_settings()
                 if not settings.database_url:
-                    self._is_inert = True
+                    self._nothing_is_kept = "nothing is kept: no database is named; set TURSO_DATABASE_URL"
                     return None
                 pipeline = Pipeline(settings, parse_database_url(settings.database_url), self.counts)
                 self.max_event_bytes = settings.max_event_bytes
@@ -99,11 +100,14 @@ class _Sink:
 
     def flush(self, timeout_s: float) -> FlushResult:
         """See `Recorder.flush`."""
-        return FlushResult(counts=dict(self.counts.total())) if self.pipeline is None else self.pipeline.flush(timeout_s)
+        return self._inert() if self.pipeline is None else self.pipeline.flush(timeout_s)
 
     def close(self, timeout_s: float) -> FlushResult:
         """See `Recorder.close`."""
-        return FlushResult(counts=dict(self.counts.total())) if self.pipeline is None else self.pipeline.close(timeout_s)
+        return self._inert() if self.pipeline is None else self.pipeline.close(timeout_s)
+
+    def _inert(self) -> FlushResult:
+        return FlushResult(problem=self._nothing_is_kept, counts=dict(self.counts.total()))
 
     def begin_anew(self) -> None:
         """In a forked child: locks may be held by threads that are not there, and the counts are the parent's to tell."""
@@ -197,7 +201,7 @@ def _for_all(what: Callable[[_Sink, float], FlushResult], timeout_s: float) -> F
         is_complete=all(result.is_complete for result in results),
         waiting=sum(result.waiting for result in results),
         dead_letters=sum(result.dead_letters for result in results),
-        problem=next((result.problem for result in results if result.problem), None),
+        problem=next((result.problem for result in sorted(results, key=lambda one: one.is_complete) if result.problem), None),
         counts=dict(counts),
     )
 

@@ -29,6 +29,12 @@ def test_three_commands_show_an_agents_conversation(run: Run, tmp_path: Path) ->
         [sys.executable, "agent.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     assert "all of it is in the database" in agent.stdout
+    for url, said in [("", "nothing is kept: no database is named"), ("libsq://x", "nothing is kept: the database URL")]:
+        environment["TURSO_DATABASE_URL"] = url
+        other = subprocess.run(
+            [sys.executable, "agent.py"], env=environment, capture_output=True, text=True, check=True, cwd=tmp_path
+        )
+        assert said in other.stdout
     shown = run("show", "--db", "file:agents.db")
     assert "What time is it?" in shown.stdout
     assert "✓ clock" in shown.stdout

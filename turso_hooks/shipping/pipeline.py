@@ -33,7 +33,7 @@ class FlushResult:
         is_complete: everything recorded before the call is in the database.
         waiting: how many records are not; they wait in the journal for the next attempt, process or `turso-hooks drain`.
         dead_letters: how many records the database did not take; they are set aside in it, with the reason.
-        problem: why not, if that is known.
+        problem: why not, if that is known; or why nothing is kept at all: no database is named, or a setting is wrong.
         counts: what was not kept, or not as it was, by reason, since this process began.
     """
 
