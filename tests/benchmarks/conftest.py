@@ -30,7 +30,7 @@ from turso_hooks.manager import PluginManager, build_plugin_manager
 from turso_hooks.plugin import Recorder
 from turso_hooks.settings import Settings
 from turso_hooks.store import Row, prepare_schema, row_of
-from turso_hooks.store.tables import MESSAGES, SESSIONS
+from turso_hooks.store.rows.tables import MESSAGES, SESSIONS
 
 GROWTH_ROWS = {"short": 200_000, "long": 5_000_000}
 ROUNDS = 5

@@ -24,7 +24,7 @@ from turso_hooks.drivers import EmbeddedDatabase, Statement
 from turso_hooks.events import Event, MessageAdded, SessionEnded, SessionStarted, ToolCallFinished
 from turso_hooks.query import Reader
 from turso_hooks.store import ADDED_AT_ONCE, Rollups, SearchIndex, prepare_schema, row_of
-from turso_hooks.store.counting import STATS_TRIGGERS
+from turso_hooks.store.statistics.tables import STATS_TRIGGERS
 from turso_hooks.store.writing import row_statements
 
 pytestmark = pytest.mark.benchmark(group="search")

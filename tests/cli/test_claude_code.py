@@ -23,7 +23,7 @@ from turso_hooks.adapters.claude_code.inbox import Inbox
 from turso_hooks.cli.claude_code import HookTaker
 from turso_hooks.cli.claude_code.reading import progress_in
 from turso_hooks.settings import Settings
-from turso_hooks.store import tables as store_tables
+from turso_hooks.store import rows as stored
 from turso_hooks.transcripts.claude_code_hooks import REGISTERED
 
 COMMAND = str(Path(sys.executable).with_name("turso-hooks"))
@@ -369,7 +369,7 @@ ROWS_OF_MANY = {"sessions": 36, "messages": 36 * 160, "tool_executions": 36 * 40
 
 def rows_of(database: Path) -> dict[str, list[tuple[object, ...]]]:
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as asked:
-        columns = {table.name: ", ".join(table.columns) for table in store_tables.TABLES}
+        columns = {table.name: ", ".join(table.columns) for table in stored.TABLES}
         return {table: asked.execute(f"SELECT {columns[table]} FROM {table} ORDER BY id").fetchall() for table in TABLES}
 
 

@@ -22,7 +22,7 @@ from turso_hooks.journal import JournalFolder, Writer
 from turso_hooks.plugin import Recorder
 from turso_hooks.settings import Settings
 from turso_hooks.store.migrations import LATEST
-from turso_hooks.store.tables import TABLES
+from turso_hooks.store.rows import TABLES
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Rows = Callable[..., list[tuple[object, ...]]]

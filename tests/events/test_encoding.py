@@ -5,8 +5,7 @@ import enum
 import json
 import math
 from collections import OrderedDict, UserDict, deque, namedtuple
-from datetime import date, datetime, time, timedelta, timezone
-from decimal import Decimal
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -31,8 +30,7 @@ from turso_hooks.events import (
     encode_cut,
     encode_marked,
 )
-from turso_hooks.store.json_text import to_json
-from turso_hooks.store.rows import row_of
+from turso_hooks.store.rows import row_of, to_json
 
 
 class Colour(enum.Enum):
@@ -291,22 +289,6 @@ def test_a_value_that_does_not_fit_its_field_is_kept_in_the_metadata() -> None:
 def test_what_is_no_event_says_why(payload: bytes, why: str) -> None:
     with pytest.raises(EventError, match=why):
         decode(payload)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, None),
-        ("a\0\u2028", '"a\\u0000\u2028"'),
-        ({"x": float("-inf")}, '{"x":{"$type":"float","value":"-inf"}}'),
-        ([b"\xff"], '[{"$type":"bytes","base64":"/w=="}]'),
-        ([datetime(2026, 1, 2, tzinfo=timezone.utc), date(2026, 1, 2)], '["2026-01-02T00:00:00Z","2026-01-02"]'),
-        ([Decimal("1.10"), time(1, 2), timedelta(seconds=1)], '["1.10","01:02:00","PT1S"]'),
-        ({(1, 2): 3}, '{"$type":"map","items":[[[1,2],3]]}'),
-    ],
-)
-def test_json_columns_hold_json_whatever_the_value_is(value: Any, text: str | None) -> None:
-    assert to_json(value) == text
 
 
 def test_fields_a_newer_version_adds_are_ignored_by_this_one() -> None:

@@ -24,7 +24,7 @@ from turso_hooks.events import (
 )
 from turso_hooks.query import Reader
 from turso_hooks.store import Prunable, Pruner, SearchIndex, prepare_schema
-from turso_hooks.store.payloads import LARGE_CHARS, LARGE_TEXT_CHARS
+from turso_hooks.store.rows.payloads import LARGE_CHARS, LARGE_TEXT_CHARS
 
 AT = datetime(2026, 3, 4, tzinfo=timezone.utc)
 LARGE = "beginning " + 'x é 日本 \\ " \n' * 50_000 + "NUL \0 the end"

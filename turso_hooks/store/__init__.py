@@ -1,12 +1,10 @@
 """The database: its schema, how events become rows, how rows merge, and the functions of the original logger.
 
-`migrations` is the schema, version by version, `schema` brings a database up to date, `tables` says which columns there are
-and `merging` how they merge, `rows` turns events into rows, `payloads` keeps large values beside them, `writing` makes one
-transaction of a batch, `numbering` finds gaps in a writer's numbers, `ledger` reads what such transactions told of the
-journal, and sees to dead letters. `search_index` keeps the full-text index, `searched` says what is in it. `counted` says
-what is counted for statistics, `counting` has the triggers that do it, `rollups` brings it to where it is read, `recounting`
-compares it with a full count. `pruning` removes sessions; `pacing` says how much of such work is done at once. `opening`
-opens what the settings name, and `client` keeps the names of the original logger.
+`migrations` is the schema, version by version, `schema` brings a database up to date, and `opening` opens what the settings
+name. `rows` is what events become, `writing` makes one transaction of a batch, `numbering` finds gaps in a writer's numbers,
+`ledger` reads what such transactions told of the journal, and sees to dead letters. `statistics` and `search` are kept beside
+the rows, `pruning` removes sessions, and `pacing` says how much of such work is done at once. `client` keeps the names of the
+original logger.
 """
 
 from __future__ import annotations
@@ -31,26 +29,25 @@ from turso_hooks.store.ledger import (
     read_ledger,
     retry_dead_letter,
 )
-from turso_hooks.store.merging import UNKNOWN, Key, deciding_key, read_key
 from turso_hooks.store.migrations import FIRST_WITH_STATISTICS
 from turso_hooks.store.numbering import DAMAGED, Gap, Numbering
 from turso_hooks.store.opening import open_store, target_of
-from turso_hooks.store.payloads import is_shown_of
 from turso_hooks.store.pruning import ALL_TIME_MS, Prunable, Pruner, Removed, newest_kept
-from turso_hooks.store.recounting import differences
-from turso_hooks.store.rollups import Rollups
-from turso_hooks.store.rows import Row, row_of
+from turso_hooks.store.rows import UNKNOWN, Key, Row, deciding_key, is_shown_of, read_key, row_of
 from turso_hooks.store.schema import check_version, prepare_schema, schema_version
-from turso_hooks.store.search_index import ADDED_AT_ONCE, SearchIndex, is_indexed
-from turso_hooks.store.searched import (
+from turso_hooks.store.search import (
+    ADDED_AT_ONCE,
     CJK_RANGES,
     KIND,
     SEARCHED,
     SearchedTable,
+    SearchIndex,
+    is_indexed,
     milliseconds_of_key,
     output_is_elsewhere,
     smallest_key,
 )
+from turso_hooks.store.statistics import Rollups, differences
 from turso_hooks.store.writing import (
     FINISHED_WRITERS,
     Batch,

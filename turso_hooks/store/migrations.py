@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from turso_hooks.store.counted import EVERY_SESSION
-from turso_hooks.store.counting import STATS_TABLES, STATS_TRIGGERS
+from turso_hooks.store.statistics import EVERY_SESSION, STATS_TABLES, STATS_TRIGGERS
 
 
 class Migration(NamedTuple):

@@ -18,12 +18,9 @@ from typing import Any, NamedTuple
 from turso_hooks.drivers import Bulk, Database, Statement
 from turso_hooks.errors import PositionMoved, RowRefused
 from turso_hooks.events import to_text
-from turso_hooks.store.json_text import to_json
-from turso_hooks.store.merging import in_json
 from turso_hooks.store.migrations import LATEST
 from turso_hooks.store.numbering import Gap, Numbering
-from turso_hooks.store.rows import Row
-from turso_hooks.store.tables import BULK_SESSION_SEEN, SESSION_SEEN, SESSIONS, TABLES
+from turso_hooks.store.rows import BULK_SESSION_SEEN, SESSION_SEEN, SESSIONS, TABLES, Row, in_json, to_json
 
 FINISHED_KEPT = timedelta(days=1)
 """How long a finished writer keeps its row: longer than any batch of it can still be on its way."""

@@ -39,7 +39,7 @@ def folded(word: str) -> str:
 
 
 def in_pairs(text: str) -> str:
-    """A text as `store.search_index.indexed` gives it to FTS5."""
+    """A text as `store.search.words.indexed` gives it to FTS5."""
     if text.isascii() or not _IS_CJK.search(text):
         return text
     return "".join(f" {text[n : n + 2]} " if is_cjk(letter) else letter for n, letter in enumerate(text))

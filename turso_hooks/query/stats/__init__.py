@@ -1,7 +1,7 @@
 """Numbers: how much there is of everything, by day, model, tool and so on.
 
 `periods` says which days are meant, `questions` asks for them in SQL, `numbers` makes `results` of the answer, with `prices`
-for what nobody said the cost of. What is asked is described in `store.counted`.
+for what nobody said the cost of. What is asked is described in `store.statistics`.
 """
 
 from __future__ import annotations

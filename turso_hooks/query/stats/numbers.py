@@ -17,7 +17,7 @@ from turso_hooks.query.stats.periods import Days
 from turso_hooks.query.stats.prices import Called, Estimator, Tokens, are_prices_installed
 from turso_hooks.query.stats.questions import BY, question
 from turso_hooks.query.stats.results import Durations, Numbers, Stats
-from turso_hooks.store.counted import (
+from turso_hooks.store.statistics import (
     COUNTERS,
     MESSAGE,
     MODEL_CALL,

@@ -12,7 +12,7 @@ from typing import Any
 from turso_hooks.query.asking import Asked
 from turso_hooks.query.filters import Condition
 from turso_hooks.query.stats.periods import Days
-from turso_hooks.store.counted import COUNTERS, brought, packed, spread, spread_durations, waiting
+from turso_hooks.store.statistics import COUNTERS, brought, packed, spread, spread_durations, waiting
 
 BY = ("day", "month", "model", "provider", "tool", "agent_type", "project", "user_id", "runner")
 """What numbers can be asked by."""

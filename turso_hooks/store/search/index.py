@@ -20,7 +20,9 @@ from __future__ import annotations
 from turso_hooks.drivers import Database, Statement
 from turso_hooks.errors import DatabaseUnusable, RowRefused
 from turso_hooks.store.pacing import Pace
-from turso_hooks.store.searched import KIND, SEARCHED, SMALL, WITHOUT_TEXT, SearchedTable, indexed, new_key, second_of
+from turso_hooks.store.search.keys import KIND, WITHOUT_TEXT, new_key, second_of
+from turso_hooks.store.search.searched import SEARCHED, SearchedTable
+from turso_hooks.store.search.words import SMALL, indexed
 
 FORMAT = 1
 """Of what is in the index: what was put into it by one rule cannot be taken out by another."""

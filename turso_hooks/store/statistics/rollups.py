@@ -1,4 +1,4 @@
-"""Bringing what was noted to where it is read, and counting anew what triggers have not seen (see `counted`).
+"""Bringing what was noted to where it is read, and counting anew what triggers have not seen.
 
 Each method is one transaction, or few, and may be called by any number of processes at once. Those of `do_some` are of bounded
 size, but for the rows of one session that is counted anew; `forget` is one that reads the ids of all sessions.
@@ -10,23 +10,19 @@ import time
 
 from turso_hooks.drivers import Database, Statement
 from turso_hooks.errors import DatabaseUnavailable
-from turso_hooks.store.counted import (
+from turso_hooks.store.pacing import Pace
+from turso_hooks.store.statistics.buckets import packed
+from turso_hooks.store.statistics.counted import COUNTERS, EVERY_SESSION, SESSION_KEY, facts, facts_waiting
+from turso_hooks.store.statistics.spreading import (
     CONTRIBUTION,
-    COUNTERS,
     DIMENSIONS,
     DURATIONS_KEY,
-    EVERY_SESSION,
-    SESSION_KEY,
     STATS_KEY,
     brought,
-    facts,
-    facts_waiting,
-    packed,
     spread,
     spread_durations,
     waiting,
 )
-from turso_hooks.store.pacing import Pace
 
 _FIRST_AT_ONCE, _MOST_AT_ONCE = 2000, 20_000
 """Rows of `stats_waiting`, and of `stats_changes`."""

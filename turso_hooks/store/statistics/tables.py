@@ -6,18 +6,8 @@ triggers of a table for each statement on it, so there is little in them.
 
 from __future__ import annotations
 
-from turso_hooks.store.counted import (
-    CONTRIBUTION,
-    COUNTED,
-    COUNTERS,
-    DURATIONS_KEY,
-    KEY,
-    SESSION_DIMENSIONS,
-    STATS_KEY,
-    CountedTable,
-    contributions,
-    day_of,
-)
+from turso_hooks.store.statistics.counted import COUNTED, COUNTERS, KEY, CountedTable, day_of
+from turso_hooks.store.statistics.spreading import CONTRIBUTION, DURATIONS_KEY, SESSION_DIMENSIONS, STATS_KEY, contributions
 
 _READS = tuple(dict.fromkeys(column for counted in COUNTED for column in counted.reads))
 

@@ -1,4 +1,4 @@
-"""Whether statistics are what a full count gives (see `counted`). Reads all that is counted, some sessions at a time."""
+"""Whether statistics are what a full count gives. Reads all that is counted, some sessions at a time."""
 
 from __future__ import annotations
 
@@ -7,20 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from turso_hooks.drivers import Database
-from turso_hooks.store.counted import (
-    COUNTERS,
-    DIMENSIONS,
-    DURATIONS_KEY,
-    KEY,
-    SESSION_KEY,
-    STATS_KEY,
-    brought,
-    facts,
-    facts_waiting,
-    packed,
-    spread,
-    spread_durations,
-)
+from turso_hooks.store.statistics.buckets import packed
+from turso_hooks.store.statistics.counted import COUNTERS, KEY, SESSION_KEY, facts, facts_waiting
+from turso_hooks.store.statistics.spreading import DIMENSIONS, DURATIONS_KEY, STATS_KEY, brought, spread, spread_durations
 
 _OPERATION = "count everything anew"
 _SESSIONS_AT_ONCE = 200

@@ -11,8 +11,8 @@ import json
 from typing import Any, NamedTuple
 
 from turso_hooks.events.marks import plain
-from turso_hooks.store.json_text import to_json
-from turso_hooks.store.searched import MOST_OUTPUT_CHARS, MOST_TEXT_CHARS
+from turso_hooks.store.rows.json_text import to_json
+from turso_hooks.store.search import MOST_OUTPUT_CHARS, MOST_TEXT_CHARS
 
 LARGE_CHARS = 64 * 1024
 """Longer values are kept elsewhere; a page of a hundred is read within milliseconds without them."""

@@ -26,10 +26,11 @@ from turso_hooks.events import (
     row_id_of,
     to_microseconds,
 )
-from turso_hooks.store.json_text import to_json
-from turso_hooks.store.merging import Table, precedence_key, status_key
-from turso_hooks.store.payloads import LARGE_CHARS, LARGE_TEXT_CHARS, Payload, Payloads
-from turso_hooks.store.tables import MESSAGES, MODEL_CALLS, NOTES, SESSIONS, TOOL_EXECUTIONS
+from turso_hooks.store.rows.json_text import to_json
+from turso_hooks.store.rows.merging import Table
+from turso_hooks.store.rows.payloads import LARGE_CHARS, LARGE_TEXT_CHARS, Payload, Payloads
+from turso_hooks.store.rows.precedence import precedence_key, status_key
+from turso_hooks.store.rows.tables import MESSAGES, MODEL_CALLS, NOTES, SESSIONS, TOOL_EXECUTIONS
 
 _NO_USAGE = Usage()
 _INT64 = range(-(2**63), 2**63)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from turso_hooks.drivers import Bulk
-from turso_hooks.store.merging import UNKNOWN, Table, in_json
+from turso_hooks.store.rows.merging import UNKNOWN, Table, in_json
 
 # Times are compared by their milliseconds first: the original logger writes them in another form. `ended_at` has none, but
 # its two forms differ only in the character between date and time, as far as whole seconds go.
