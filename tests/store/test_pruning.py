@@ -8,16 +8,17 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from query.test_stats import run, write
-from turso_hooks.drivers import Database, EmbeddedDatabase, open_database, parse_database_url
+from turso_hooks.drivers import Database, EmbeddedDatabase, Rows, Statement, open_database, parse_database_url
+from turso_hooks.errors import DatabaseUnavailable
 from turso_hooks.events import (
     Event,
     MessageAdded,
@@ -29,6 +30,7 @@ from turso_hooks.events import (
 )
 from turso_hooks.query import Reader
 from turso_hooks.store import Prunable, Pruner, Removed, Rollups, SearchIndex, differences, newest_kept, prepare_schema
+from turso_hooks.store.rows.payloads import LARGE_CHARS
 
 DAY_0 = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 TABLES = ("sessions", "messages", "tool_executions", "model_calls", "notes")
@@ -40,12 +42,11 @@ PRUNED_MIDWAY = textwrap.dedent(
     from turso_hooks.store import Prunable, Pruner
 
     pruner = Pruner(EmbeddedDatabase(Path(sys.argv[1])), Prunable())
-    pruner.pace.at_once = 3
-    for n, _ in enumerate(pruner.remove_all()):
+    for n in range(5):
         pruner.pace.at_once = 3
-        if n == 4:
-            print("midway", flush=True)
-            sys.stdin.read()
+        pruner.remove_some()
+    print("midway", flush=True)
+    sys.stdin.read()
     """
 )
 
@@ -116,6 +117,48 @@ def test_what_was_seen_last_long_ago_goes_with_all_that_is_in_it(database: Datab
     if has_index:
         assert database.execute("SELECT count(*) FROM search_removed").rows == [(0,)]
         run(database, "INSERT INTO search_index (search_index, rank) VALUES ('integrity-check', 0)")
+
+
+class Flaky:
+    """A database that gives no answer every so many times, before it has done what was asked or afterwards."""
+
+    def __init__(self, database: Database, every: int) -> None:
+        self.failures = 0
+        self._database = database
+        self._every = every
+        self._times = 0
+
+    def execute(self, sql: str, arguments: Any = (), *, operation: str) -> Rows:
+        self._fail_or_not()
+        return self._database.execute(sql, arguments, operation=operation)
+
+    def transaction(self, statements: Sequence[Statement], *, operation: str) -> None:
+        self._fail_or_not()
+        self._database.transaction(statements, operation=operation)
+        self._fail_or_not()
+
+    def _fail_or_not(self) -> None:
+        self._times += 1
+        if self._times % self._every == 0:
+            self.failures += 1
+            raise DatabaseUnavailable("remove sessions", "the database", "no answer")
+
+
+@pytest.mark.parametrize("every", range(5, 15))
+def test_what_has_no_answer_is_tried_again_and_nothing_is_passed_over(file: EmbeddedDatabase, every: int) -> None:
+    for n in range(60):
+        write(file, *conversation(f"{n}", n % 3), *conversation(f"{n}-a", n % 3, parent_session_id=f"{n}"))
+        large = "x" * LARGE_CHARS + f"{n}"
+        write(file, ToolCallFinished(session_id=f"{n}", occurred_at=DAY_0, tool_call_id="large", output=[large] * 3))
+    flaky = Flaky(file, every)
+    pruner = Pruner(cast("Database", flaky), Prunable())
+    said: list[int] = []
+    pruner.remove_rest(lambda removed: said.append(removed.sessions))
+    assert flaky.failures
+    assert pruner.removed == Removed(120, 360, 180, 120, 120)
+    assert said[-1] == 120
+    for table in (*TABLES, "payloads", "payload_sessions"):
+        assert file.execute(f"SELECT count(*) FROM {table}").rows == [(0,)]
 
 
 def test_sub_agents_go_with_what_started_them_and_not_alone(file: EmbeddedDatabase) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime
@@ -148,16 +147,16 @@ def _has_to_ask(*, is_sure: bool) -> bool:
 def _remove(pruner: Pruner, database: Database, *, is_silent: bool) -> None:
     """Remove what is meant, and what the search index and statistics have of it."""
     shows = is_terminal() and not is_silent
-    for removed in pruner.remove_all():
+
+    def show(removed: Removed) -> None:
         if shows:
             click.echo(f"\r{_in_words(removed)} removed", nl=False, err=True)
+
+    pruner.remove_rest(show)
     if shows:
         click.echo(err=True)
     Rollups(database).do_rest()
-    began = time.monotonic()
-    while SearchIndex(database).take_out_some():
-        time.sleep(time.monotonic() - began)  # whoever waits to write gets to it: SQLite has no queue
-        began = time.monotonic()
+    SearchIndex(database).take_out_rest()
 
 
 def _free_bytes(database: Database) -> int | None:

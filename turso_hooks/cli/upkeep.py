@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import click
 
 from turso_hooks.cli.options import database_option, json_option, prepare_what_is_there, print_json, settings_for, shown_url
 from turso_hooks.cli.text import is_terminal, one_line, plural
-from turso_hooks.errors import DatabaseUnavailable, DatabaseUnusable
+from turso_hooks.errors import DatabaseUnusable
 from turso_hooks.store import Rollups, SearchIndex, open_store
-
-_MOST_FAILURES = 5
-"""In a row: the database may be busy, or may not do so much at once."""
 
 
 @click.command("reindex")
@@ -33,7 +30,7 @@ def reindex_command(database_url: str | None, anew: bool, as_json: bool) -> None
             raise DatabaseUnusable("make an index", database.name, problem, "searches look at the newest rows instead")
         if anew:
             index.empty()
-        _do_all(index.is_waiting, index.add_some, is_silent=as_json)
+        index.add_rest(_shown(is_silent=as_json))
     if as_json:
         print_json({"database": shown_url(settings)})
     else:
@@ -55,32 +52,21 @@ def recount_command(database_url: str | None, anew: bool, as_json: bool) -> None
         rollups = Rollups(database)
         if anew:
             rollups.forget()
-        _do_all(rollups.is_waiting, rollups.do_some, is_silent=as_json)
+        rollups.do_rest(_shown(is_silent=as_json))
     if as_json:
         print_json({"database": shown_url(settings)})
     else:
         click.echo(f"everything in {one_line(shown_url(settings))} is counted")
 
 
-def _do_all(is_waiting: Callable[[], bool], do_some: Callable[[], int], *, is_silent: bool) -> None:
-    for rows in _done(is_waiting, do_some):
+def _shown(*, is_silent: bool) -> Callable[[int], None]:
+    """Shows in a terminal how many rows that was at most so far."""
+    rows = 0
+
+    def show(done: int) -> None:
+        nonlocal rows
+        rows += done
         if is_terminal() and not is_silent:
             click.echo(f"\r{plural(rows, 'row')} at most", nl=False, err=True)
 
-
-def _done(is_waiting: Callable[[], bool], do_some: Callable[[], int]) -> Iterator[int]:
-    """Do all there is to do; of how many rows that was at most, after each transaction."""
-    rows = failures = 0
-    while True:
-        try:
-            if not is_waiting():
-                return
-            done = do_some()
-        except DatabaseUnavailable:  # it may have been too much at once: the next attempt does half
-            failures += 1
-            if failures > _MOST_FAILURES:
-                raise
-            continue
-        failures = 0
-        rows += done
-        yield rows
+    return show

@@ -1,15 +1,18 @@
-"""How much to do in one transaction, where others wait for it, and servers end one that takes too long."""
+"""Doing much bit by bit: how much in one transaction, which others wait for and servers end if it takes too long."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from turso_hooks.errors import DatabaseUnavailable
 
 TARGET_S = 0.4
 """How long a transaction may take, which is what another writer waits. A tenth of what Turso Cloud allows one (5 s)."""
+
+_MOST_FAILURES = 5
+"""In a row: the database may be busy, or may not do so much at once."""
 
 
 class Pace:
@@ -34,3 +37,27 @@ class Pace:
             self.at_once = max(1, int(self.at_once * self._target_s / took_s))
         elif took_s < self._target_s / 2:
             self.at_once = min(self._most, 2 * self.at_once)
+
+
+def do_all(do_some: Callable[[], int], tell: Callable[[int], object] | None = None) -> None:
+    """Do some until there is nothing to do, which `do_some` says with 0 or False; `tell` is told what it said else.
+
+    Others have as much time in between: SQLite's lock has no queue. What has no answer is tried again: `do_some` has to bear
+    that, and does less at once if it keeps to a `Pace`. Raises `DatabaseUnavailable` if that happens six times in a row.
+    """
+    failures = 0
+    while True:
+        began = time.monotonic()
+        try:
+            done = do_some()
+        except DatabaseUnavailable:
+            failures += 1
+            if failures > _MOST_FAILURES:
+                raise
+        else:
+            if not done:
+                return
+            failures = 0
+            if tell is not None:
+                tell(done)
+        time.sleep(time.monotonic() - began)

@@ -6,13 +6,12 @@ With a session go its sub-agents' sessions, and theirs. Triggers see to the sear
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from turso_hooks.drivers import Database, Statement
-from turso_hooks.store.pacing import Pace
+from turso_hooks.store.pacing import Pace, do_all
 
 _OPERATION = "remove sessions"
 _TARGET_S = 0.1
@@ -116,8 +115,8 @@ class Pruner:
         """The sessions that were looked at and seen last at that time."""
         self._trees: list[int] = []
         """The sessions that are being removed, with their sub-agents'."""
-        self._there = Removed()
-        """What was there of them."""
+        self._there: Removed | None = None
+        """What was there of them; None as long as that was not counted."""
         self._after_payload = ""
 
     @classmethod
@@ -125,13 +124,13 @@ class Pruner:
         """Removes one session, whenever it was seen, and its sub-agents'."""
         pruner = cls(database, Prunable("false"))
         found = database.execute("SELECT rowid FROM sessions WHERE id = ?", (session_id,), operation=_OPERATION).rows
-        pruner._begin(pruner._trees_of([rowid for (rowid,) in found]))
+        pruner._trees = pruner._trees_of([rowid for (rowid,) in found])
         return pruner
 
     def chosen(self) -> tuple[set[str], Removed]:
         """The ids of the sessions that are being removed, and what is in them."""
         rows = self._database.execute(_CHOSEN, self._chosen(self._trees), operation=_OPERATION).rows
-        return {session_id for (session_id,) in rows}, self._there
+        return {session_id for (session_id,) in rows}, self._counted()
 
     def count(self) -> Removed:
         """What would go. Reads those sessions, and the index entries of what is in them."""
@@ -144,39 +143,36 @@ class Pruner:
     def remove_some(self) -> bool:
         """Remove some rows in one transaction; False if there are none. Afterwards others should have as much time."""
         if not self._trees:
-            self._begin(self._next_trees())
+            self._trees, self._there = self._next_trees(), None
             if not self._trees:
                 return self._remove_payloads()
+        there = self._counted()
         with self.pace.kept() as at_once:
             self._database.transaction(list(self._steps(at_once)), operation=_OPERATION)
         sql = f"SELECT EXISTS ({_CHOSEN})"
         if not self._database.execute(sql, self._chosen(self._trees), operation=_OPERATION).rows[0][0]:
-            self._there.add(self._count(self._trees, ALL_TIME_MS), -1)  # something may have been seen of it again
-            self.removed.add(self._there)
+            there.add(self._count(self._trees, ALL_TIME_MS), -1)  # something may have been seen of it again
+            self.removed.add(there)
             self._trees = []
         return True
 
-    def remove_all(self) -> Iterator[Removed]:
-        """Remove everything that is meant; after each transaction what is gone so far."""
-        while True:
-            began = time.monotonic()
-            if not self.remove_some():
-                return
-            yield self.removed
-            time.sleep(time.monotonic() - began)  # SQLite gives no event to wait for
+    def remove_rest(self, tell: Callable[[Removed], object] | None = None) -> None:
+        """Remove everything that is meant; `tell` is told after each transaction what is gone so far; see `pacing.do_all`."""
+        do_all(self.remove_some, None if tell is None else lambda _: tell(self.removed))
 
-    def _begin(self, trees: list[int]) -> None:
-        self._trees = trees
-        self._there = self._count(trees) if trees else Removed()
+    def _counted(self) -> Removed:
+        if self._there is None:
+            self._there = self._count(self._trees)
+        return self._there
 
     def _remove_payloads(self) -> bool:
         """Remove some large values that nothing refers to any more; False if there are none."""
         rows = self._database.execute(_UNUSED, (self._after_payload,), operation=_OPERATION).rows
         found = [payload_id for (payload_id,) in rows]
-        self._after_payload = found[-1] if found else ""
         if found:
             statements = [Statement(sql, [(json.dumps(found),)]) for sql in _REMOVE_PAYLOADS]
             self._database.transaction(statements, operation=_OPERATION)
+        self._after_payload = found[-1] if found else ""
         return bool(found)
 
     def _chosen(self, trees: Sequence[int], seen_before_ms: int | None = None) -> tuple[str, int]:
@@ -210,11 +206,12 @@ class Pruner:
             found = self._database.execute(sql, (*here, json.dumps(self._looked_at)), operation=_OPERATION).rows
             if not found:
                 return []
+            trees = self._trees_of([rowid for rowid, _ in found])
             last_ms = found[-1][1]
             looked_at = [] if last_ms > self._from_ms else self._looked_at
             self._looked_at = [*looked_at, *(rowid for rowid, seen_ms in found if seen_ms == last_ms)]
             self._from_ms = last_ms
-            if trees := self._trees_of([rowid for rowid, _ in found]):
+            if trees:
                 return trees
 
     def _trees_of(self, roots: Sequence[int]) -> list[int]:

@@ -17,9 +17,11 @@ Where the engine has no FTS5 (Turso's own, 0.6) there is no index and none of it
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from turso_hooks.drivers import Database, Statement
 from turso_hooks.errors import DatabaseUnusable, RowRefused
-from turso_hooks.store.pacing import Pace
+from turso_hooks.store.pacing import Pace, do_all
 from turso_hooks.store.search.keys import KIND, WITHOUT_TEXT, new_key, second_of
 from turso_hooks.store.search.searched import SEARCHED, SearchedTable
 from turso_hooks.store.search.words import SMALL, indexed
@@ -127,6 +129,10 @@ class SearchIndex:
             self._database.transaction(statements, operation="index what waits")
         return at_once
 
+    def add_rest(self, tell: Callable[[int], object] | None = None) -> None:
+        """Bring in all that waits; `tell` is told what each `add_some` returns; see `pacing.do_all`."""
+        do_all(lambda: self.is_waiting() and self.add_some(), tell)
+
     def take_out_some(self) -> bool:
         """Take out some of what was removed, if there is an index; False if there is nothing of that. It makes no index."""
         if not is_indexed(self._database):
@@ -138,6 +144,10 @@ class SearchIndex:
             statements = [Statement(sql, [(at_once,)]) for sql in _TAKE_OUT]
             self._database.transaction(statements, operation="index what was removed")
         return True
+
+    def take_out_rest(self) -> None:
+        """Take out all that was removed; see `pacing.do_all`."""
+        do_all(self.take_out_some)
 
     def is_waiting(self) -> bool:
         """Whether something is not in it that should be, or is in it still. Reads six rows at most."""

@@ -6,11 +6,10 @@ size, but for the rows of one session that is counted anew; `forget` is one that
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 
 from turso_hooks.drivers import Database, Statement
-from turso_hooks.errors import DatabaseUnavailable
-from turso_hooks.store.pacing import Pace
+from turso_hooks.store.pacing import Pace, do_all
 from turso_hooks.store.statistics.buckets import packed
 from turso_hooks.store.statistics.counted import COUNTERS, EVERY_SESSION, SESSION_KEY, facts, facts_waiting
 from turso_hooks.store.statistics.spreading import (
@@ -28,9 +27,6 @@ _FIRST_AT_ONCE, _MOST_AT_ONCE = 2000, 20_000
 """Rows of `stats_waiting`, and of `stats_changes`."""
 
 _SESSIONS_FIRST, _SESSIONS_MOST = 20, 500
-
-_MOST_FAILURES = 5
-"""In a row: the database may be busy, or may not do so much at once."""
 
 _SPREAD = tuple((dimension, span) for dimension in DIMENSIONS for span in ("day", "month"))
 
@@ -141,23 +137,12 @@ class Rollups:
         count: int = self._database.execute("SELECT count(*) FROM stats_uncounted", operation="look at statistics").rows[0][0]
         return count
 
-    def do_rest(self) -> None:
+    def do_rest(self, tell: Callable[[int], object] | None = None) -> None:
         """Do all there is to do, and let go of values of which nothing is left. Reads all statistics once.
 
-        Others have as much time in between: SQLite's lock has no queue. What has no answer is tried again with less at once.
+        `tell` is told what each `do_some` returns; see `pacing.do_all`.
         """
-        failures = 0
-        while self.is_waiting():
-            began = time.monotonic()
-            try:
-                self.do_some()
-            except DatabaseUnavailable:
-                failures += 1
-                if failures > _MOST_FAILURES:
-                    raise
-            else:
-                failures = 0
-            time.sleep(time.monotonic() - began)
+        do_all(lambda: self.is_waiting() and self.do_some(), tell)
         self._database.transaction([Statement(sql) for sql in _SWEEP], operation="tidy up statistics")
 
     def forget(self) -> None:
