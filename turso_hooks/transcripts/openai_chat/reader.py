@@ -1,23 +1,14 @@
-"""Conversations as the messages of OpenAI's Chat Completions API, one or many in a file.
-
-A file is a JSON array of conversations, JSON Lines of them, or one conversation. A conversation is `{"messages": […],
-"metadata": {…}}` or the bare list of messages. Format of a message: https://platform.openai.com/docs/api-reference/chat, with
-the older `function_call` and role `function`, and `reasoning_content` as several providers have it.
-
-Its session id is its `id` or `session_id` (its own, or in its metadata), else a UUIDv5 of its messages and of how many equal
-conversations came before it. An id that comes again in a file with other messages gets `~n`. The same conversation therefore
-becomes the same rows, however often it is read.
-"""
+"""Conversations to events."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import uuid5
 
 from turso_hooks.errors import TranscriptError
 from turso_hooks.events import (
@@ -34,97 +25,17 @@ from turso_hooks.events import (
     derived_event_id,
     row_id,
 )
-from turso_hooks.transcripts.turns import Call, Turn, file_text, image_url_of, text_of, tool_name_of
+from turso_hooks.transcripts.openai_chat.ids import NAMESPACE
 
 AGENT_TYPE = "openai-chat"
 """The agent type of a session whose metadata names none."""
 
 _SOURCE_RANK = 3
-_LONGEST_ID = 40
-_NAMESPACE = UUID("6b0b3d1e-6d55-5f0a-9d35-5c9a7ab1f3b4")
-"""Of the session ids derived from content; fixed for ever."""
-
 _ROLES = {"developer": "system", "function": "tool"}
 _TIME_KEYS = ("timestamp", "created_at", "created")
 _MESSAGE_KEYS = frozenset(
     {"role", "content", "id", "tool_calls", "function_call", "tool_call_id", "reasoning_content", "reasoning", *_TIME_KEYS}
 )
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A piece of a file that is no conversation: where it is, and why not."""
-
-    place: str
-    problem: str
-
-
-Found = tuple[str, Any] | Unreadable
-"""A conversation as it was parsed, with its place; or what cannot be."""
-
-
-def conversations(lines: Iterable[bytes]) -> Iterator[Found]:
-    """The conversations in the lines of a file, each with its place (`line 3` or `conversation 3`).
-
-    JSON Lines are read one by one; a line that is not JSON is reported and the rest goes on. Anything else is read whole.
-    Raises `TranscriptError` if the whole is not JSON either.
-    """
-    iterator = iter(enumerate(lines, start=1))
-    first = next(((number, line) for number, line in iterator if line.strip()), None)
-    if first is None:
-        return
-    if _is_json(first[1]):
-        second = next(((number, line) for number, line in iterator if line.strip()), None)
-        if second is None:
-            yield from _whole(first[1])
-            return
-        yield from (_line(number, line) for number, line in (first, second))
-        yield from (_line(number, line) for number, line in iterator if line.strip())
-        return
-    rest = list(iterator)
-    whole = b"".join([first[1], *(line for _, line in rest)])
-    if not _is_json(whole) and any(_is_conversation_line(line) for _, line in rest):
-        yield from (_line(number, line) for number, line in (first, *rest) if line.strip())
-    else:
-        yield from _whole(whole)
-
-
-def _line(number: int, line: bytes) -> Found:
-    try:
-        return f"line {number}", json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return Unreadable(f"line {number}", f"it is not JSON: {error}")
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _is_conversation_line(line: bytes) -> bool:
-    """Whether a line stands for itself: a pretty-printed file has lines that are JSON too, but none with messages."""
-    if line.strip()[:1] not in {b"{", b"["} or not _is_json(line):
-        return False
-    value = json.loads(line)
-    return (isinstance(value, dict) and "messages" in value) or _is_messages(value)
-
-
-def _is_messages(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(entry, dict) and "role" in entry for entry in value)
-
-
-def _whole(data: bytes) -> Iterator[tuple[str, Any]]:
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise TranscriptError(f"the file is neither JSON nor JSON Lines: {error}") from error
-    if isinstance(value, list) and not _is_messages(value):
-        yield from ((f"conversation {number}", entry) for number, entry in enumerate(value, start=1))
-    else:
-        yield "conversation 1", value
 
 
 class Reader:
@@ -152,11 +63,11 @@ class Reader:
         return list(_Conversation(session_id, started_at).events(messages, metadata))
 
     def _session_id(self, given: str | None, messages: list[Any]) -> str:
-        canonical = str(uuid5(_NAMESPACE, json.dumps(messages, sort_keys=True, separators=(",", ":"), ensure_ascii=True)))
+        canonical = str(uuid5(NAMESPACE, json.dumps(messages, sort_keys=True, separators=(",", ":"), ensure_ascii=True)))
         if given is None:
             self._seen[canonical] += 1
             occurrence = self._seen[canonical]
-            return canonical if occurrence == 1 else str(uuid5(_NAMESPACE, f"{canonical}:{occurrence}"))
+            return canonical if occurrence == 1 else str(uuid5(NAMESPACE, f"{canonical}:{occurrence}"))
         different = self._given[given]
         if canonical not in different:
             different.append(canonical)
@@ -332,51 +243,3 @@ def _part(part: Any) -> Any:
     if part.get("type") == "image_url" and isinstance(image, Mapping):
         return FilePart(url=_text(image.get("url")), media_type="image/*")
     return dict(part)
-
-
-def request_of(turns: Iterable[Turn]) -> dict[str, Any]:
-    """What `client.chat.completions.create` takes to go on with a conversation: `messages`.
-
-    What the format cannot say is left out: reasoning, and files that are no images but for their names.
-    """
-    messages: list[dict[str, Any]] = []
-    for turn in turns:
-        content = _written(turn)
-        message: dict[str, Any] = {"role": turn.role, "content": content}
-        if turn.calls:
-            message["tool_calls"] = [_call_of(call) for call in turn.calls]
-        if content is not None or turn.calls:
-            messages.append(message)
-        messages += [{"role": "tool", "tool_call_id": _id_of(call), "content": text_of(call.answer)} for call in turn.calls]
-    return {"messages": messages}
-
-
-def _call_of(call: Call) -> dict[str, Any]:
-    arguments = call.input if isinstance(call.input, str) else json.dumps(call.input or {}, ensure_ascii=False, default=str)
-    return {"id": _id_of(call), "type": "function", "function": {"name": tool_name_of(call), "arguments": arguments}}
-
-
-def _id_of(call: Call) -> str:
-    """The id of a call, or a shorter one that it becomes each time: the API takes no more than 40 letters, and not none."""
-    return (
-        call.tool_call_id if 0 < len(call.tool_call_id) <= _LONGEST_ID else f"call_{uuid5(_NAMESPACE, call.tool_call_id).hex}"
-    )
-
-
-def _written(turn: Turn) -> Any:
-    """The content of a message: one text as it is, more as a list; None if there is nothing that the format can say."""
-    written = [each for part in turn.parts if (each := _written_part(part, turn.role)) is not None]
-    if len(written) == 1 and written[0]["type"] == "text":
-        return written[0]["text"]
-    return written or None
-
-
-def _written_part(part: Mapping[str, Any], role: str) -> dict[str, Any] | None:
-    kind, url = part.get("type"), image_url_of(part)
-    if kind in {"reasoning", "redacted_thinking"}:
-        return None
-    if url is not None and role == "user":  # nobody else shows any
-        return {"type": "image_url", "image_url": {"url": url}}
-    if kind == "file":
-        return {"type": "text", "text": file_text(part)}
-    return dict(part) if kind == "text" else {"type": "text", "text": text_of(part)}
