@@ -18,7 +18,7 @@ from turso_hooks.cli.reading.completing import complete_session
 from turso_hooks.cli.reading.filtering import filter_options, given
 from turso_hooks.cli.text import is_terminal, one_line, when
 from turso_hooks.query import Found, Hit, connect_sync
-from turso_hooks.query.search.searching import KINDS, ORDERS
+from turso_hooks.query.search import KINDS, ORDERS
 
 
 @click.command("search", context_settings={"ignore_unknown_options": True})
