@@ -1,20 +1,14 @@
-"""What an emitter forgets: rules that what is emitted should keep, so that all of it can be found again.
+"""The rules: functions whose docstrings say what should be; each names the places where it is not so, in one sentence.
 
-A rule is a function whose docstring says what should be; it names each place where it is not so, in one sentence. Those that
-rows of a database can tell as well are marked: in rows, what came twice is there once, and the order is that of time.
-
-Pure, but for running what emits.
+Those that rows of a database can tell as well are marked: in rows, what came twice is there once, in the order of time.
 """
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from datetime import timezone
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar
 
 from turso_hooks.events import (
     Event,
@@ -25,75 +19,30 @@ from turso_hooks.events import (
     SessionStarted,
     ToolCallFinished,
     ToolCallStarted,
-    decode,
-    encode,
     hook_name,
     to_microseconds,
 )
-from turso_hooks.testing.recording import recording
+from turso_hooks.testing.conformance.sessions import Session, Sessions
 
 _ROLES = ("system", "user", "assistant", "tool")
 _STATUSES = (None, "completed", "error", "cancelled")
 
-E = TypeVar("E", bound=Event)
+Rule = Callable[[Session, Sessions], Iterator[str]]
+"""Of a session among others: where it is not as it should be, in words."""
 
 
-class Problem(NamedTuple):
-    """Where a rule is not kept."""
-
-    rule: str
-    """Its name in `RULES`."""
-    session_id: str
-    what: str
-    """In words."""
-
-    def __str__(self) -> str:
-        """One line."""
-        return f"session {self.session_id!r:.80}: {self.what} ({self.rule})"
-
-
-class _Session:
-    """The events of one session, in the order in which they were emitted, with their values as they are kept."""
-
-    def __init__(self, session_id: str) -> None:
-        self.session_id = session_id
-        self.events: list[Event] = []
-        self.without_zone: list[Event] = []
-        """Those of which it was not said in which zone their time is."""
-
-    def of(self, *kinds: type[E]) -> list[E]:
-        return [event for event in self.events if isinstance(event, kinds)]
-
-    @property
-    def model(self) -> str | None:
-        return next((event.model for event in self.of(SessionStarted) if event.model), None)
-
-    def tool_call_ids(self) -> set[str | None]:
-        """Of the calls that were told, and of those that were asked for in messages."""
-        told = {event.tool_call_id for event in self.of(ToolCallStarted, ToolCallFinished)}
-        return told | {part["tool_call_id"] for _, part in self.parts("tool_call")}
-
-    def parts(self, kind: str) -> Iterator[tuple[MessageAdded, Mapping[str, Any]]]:
-        """The parts of one kind in its messages."""
-        for message in self.of(MessageAdded):
-            for part in message.content if isinstance(message.content, list) else ():
-                if isinstance(part, dict) and part.get("type") == kind:
-                    yield message, {"tool_call_id": None, **part}
-
-
-_Sessions = Mapping[str, _Session]
-_Rule = Callable[[_Session, _Sessions], Iterator[str]]
-
-
-class _Rules:
+class Rules:
     """The rules by their names."""
 
     def __init__(self) -> None:
-        self.all: dict[str, _Rule] = {}
+        self.all: dict[str, Rule] = {}
         self.of_rows: set[str] = set()
+        """Those that rows of a database can tell as well."""
 
-    def add(self, *, of_rows: bool) -> Callable[[_Rule], _Rule]:
-        def add(rule: _Rule) -> _Rule:
+    def add(self, *, of_rows: bool) -> Callable[[Rule], Rule]:
+        """Add a function as a rule, under its name."""
+
+        def add(rule: Rule) -> Rule:
             name = rule.__name__.strip("_").replace("_", "-")
             self.all[name] = rule
             if of_rows:
@@ -103,26 +52,26 @@ class _Rules:
         return add
 
 
-_rules = _Rules()
+rules = Rules()
 
 
-@_rules.add(of_rows=False)
-def _session_started(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=False)
+def _session_started(session: Session, _: Sessions) -> Iterator[str]:
     """A session's first event is its start: who it is, and with which model."""
     first = session.events[0]
     if not isinstance(first, SessionStarted):
         yield f"{hook_name(first)} comes before session_started" if session.of(SessionStarted) else "session_started is missing"
 
 
-@_rules.add(of_rows=True)
-def _session_ended(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=True)
+def _session_ended(session: Session, _: Sessions) -> Iterator[str]:
     """A session ends, also when its agent fails or is stopped."""
     if not session.of(SessionEnded):
         yield "session_ended is missing"
 
 
-@_rules.add(of_rows=False)
-def _nothing_after_end(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=False)
+def _nothing_after_end(session: Session, _: Sessions) -> Iterator[str]:
     """After its end nothing comes of a session, unless it is started again first."""
     is_over = False
     for event in session.events:
@@ -131,16 +80,16 @@ def _nothing_after_end(session: _Session, _: _Sessions) -> Iterator[str]:
         is_over = isinstance(event, SessionEnded) or (is_over and not isinstance(event, SessionStarted))
 
 
-@_rules.add(of_rows=True)
-def _calls_have_ids(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=True)
+def _calls_have_ids(session: Session, _: Sessions) -> Iterator[str]:
     """A call that is told by its start has an id: without one its end makes a row of its own."""
     for event in session.of(ToolCallStarted, ModelCallStarted):
         if not event.source_id:
             yield f"{hook_name(event)} has no {event.row_kind}_id"
 
 
-@_rules.add(of_rows=True)
-def _calls_end(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=True)
+def _calls_end(session: Session, _: Sessions) -> Iterator[str]:
     """A call that started ends, also when it fails, is interrupted or refused."""
     for started, finished in ((ToolCallStarted, ToolCallFinished), (ModelCallStarted, ModelCallFinished)):
         over = {event.source_id for event in session.of(finished)}
@@ -149,8 +98,8 @@ def _calls_end(session: _Session, _: _Sessions) -> Iterator[str]:
                 yield f"{hook_name(event)} {event.source_id!r:.80} has no end"
 
 
-@_rules.add(of_rows=False)
-def _calls_start_once(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=False)
+def _calls_start_once(session: Session, _: Sessions) -> Iterator[str]:
     """An id belongs to one call: two with the same become one row."""
     for kind in (ToolCallStarted, ToolCallFinished, ModelCallStarted, ModelCallFinished):
         for source_id, number in Counter(event.source_id for event in session.of(kind)).items():
@@ -158,8 +107,8 @@ def _calls_start_once(session: _Session, _: _Sessions) -> Iterator[str]:
                 yield f"{hook_name(kind)} {source_id!r:.80} comes {number} times"
 
 
-@_rules.add(of_rows=False)
-def _starts_before_ends(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=False)
+def _starts_before_ends(session: Session, _: Sessions) -> Iterator[str]:
     """A call starts before it ends: in the order of events, and by their times."""
     for started, finished in ((ToolCallStarted, ToolCallFinished), (ModelCallStarted, ModelCallFinished)):
         ends = {event.source_id: n for n, event in enumerate(session.events) if isinstance(event, finished) and event.source_id}
@@ -169,8 +118,8 @@ def _starts_before_ends(session: _Session, _: _Sessions) -> Iterator[str]:
                 yield f"{hook_name(finished)} {event.source_id!r:.80} comes before its start"
 
 
-@_rules.add(of_rows=True)
-def _tools_have_names(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=True)
+def _tools_have_names(session: Session, _: Sessions) -> Iterator[str]:
     """Of each tool call it is said, at its start or its end, which tool it is."""
     named = {event.tool_call_id for event in session.of(ToolCallStarted, ToolCallFinished) if event.tool_name}
     nameless = [event for event in session.of(ToolCallStarted, ToolCallFinished) if not event.tool_name]
@@ -179,8 +128,8 @@ def _tools_have_names(session: _Session, _: _Sessions) -> Iterator[str]:
             yield f"the tool call {tool_call_id!r:.80} has no tool_name"
 
 
-@_rules.add(of_rows=True)
-def _results_have_calls(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=True)
+def _results_have_calls(session: Session, _: Sessions) -> Iterator[str]:
     """What a tool answered names the call that it answers, and that call is told or asked for in a message."""
     known = session.tool_call_ids()
     answers = [
@@ -196,8 +145,8 @@ def _results_have_calls(session: _Session, _: _Sessions) -> Iterator[str]:
             yield f"{what} answers {tool_call_id!r:.80}, which nobody called"
 
 
-@_rules.add(of_rows=True)
-def _asked_calls_are_told(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=True)
+def _asked_calls_are_told(session: Session, _: Sessions) -> Iterator[str]:
     """A tool call that a model asked for in a message is told by tool call events as well, if only that it was cancelled."""
     told = {event.tool_call_id for event in session.of(ToolCallStarted, ToolCallFinished)}
     for _message, part in session.parts("tool_call"):
@@ -205,16 +154,16 @@ def _asked_calls_are_told(session: _Session, _: _Sessions) -> Iterator[str]:
             yield f"the tool call {part['tool_call_id']!r:.80} that a message asks for is not told by a tool call event"
 
 
-@_rules.add(of_rows=True)
-def _usage_is_told(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=True)
+def _usage_is_told(session: Session, _: Sessions) -> Iterator[str]:
     """A model call that did not fail says how many tokens it took."""
     for event in session.of(ModelCallFinished):
         if event.error is None and (event.usage is None or event.usage.input is None or event.usage.output is None):
             yield f"model_call_finished {event.model_call_id!r:.80} has no usage with input and output"
 
 
-@_rules.add(of_rows=True)
-def _usage_adds_up(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=True)
+def _usage_adds_up(session: Session, _: Sessions) -> Iterator[str]:
     """Input tokens include those of the cache, and output tokens those of reasoning; none is below zero."""
     for event in session.of(ModelCallFinished):
         numbers = {name: getattr(event.usage, name) or 0 for name in event.usage.__struct_fields__} if event.usage else {}
@@ -229,8 +178,8 @@ def _usage_adds_up(session: _Session, _: _Sessions) -> Iterator[str]:
             yield f"{which} has more reasoning tokens than output tokens"
 
 
-@_rules.add(of_rows=True)
-def _models_have_names(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=True)
+def _models_have_names(session: Session, _: Sessions) -> Iterator[str]:
     """Of each model call it is said, by it or by its session's start, which model it is."""
     named = {event.model_call_id for event in session.of(ModelCallStarted, ModelCallFinished) if event.model}
     for event in session.of(ModelCallFinished):
@@ -238,8 +187,8 @@ def _models_have_names(session: _Session, _: _Sessions) -> Iterator[str]:
             yield f"model_call_finished {event.model_call_id!r:.80} has no model"
 
 
-@_rules.add(of_rows=True)
-def _parents_are_known(session: _Session, sessions: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=True)
+def _parents_are_known(session: Session, sessions: Sessions) -> Iterator[str]:
     """A sub-agent's session names the session that it works for, which is told as well, and a tool call of that."""
     for event in session.of(SessionStarted):
         parent_id, tool_call_id = event.parent_session_id, event.parent_tool_call_id
@@ -254,8 +203,8 @@ def _parents_are_known(session: _Session, sessions: _Sessions) -> Iterator[str]:
             yield f"its parent {parent_id!r:.80} has no tool call {tool_call_id!r:.80}"
 
 
-@_rules.add(of_rows=False)
-def _in_order_of_time(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=False)
+def _in_order_of_time(session: Session, _: Sessions) -> Iterator[str]:
     """What is said later happened later: messages are read in the order of their times, then of their positions."""
     begin = next((_at(event) for event in session.of(SessionStarted)), None)
     for event in session.events:
@@ -268,23 +217,23 @@ def _in_order_of_time(session: _Session, _: _Sessions) -> Iterator[str]:
             yield f"the message {other.message_id!r:.80} happened before the one that was added before it"
 
 
-@_rules.add(of_rows=False)
-def _times_have_zones(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=False)
+def _times_have_zones(session: Session, _: Sessions) -> Iterator[str]:
     """Times have a zone: without one they are taken as UTC."""
     for event in session.without_zone[:1]:
         yield f"{hook_name(event)} has a time without a zone"
 
 
-@_rules.add(of_rows=False)
-def _events_come_once(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=False)
+def _events_come_once(session: Session, _: Sessions) -> Iterator[str]:
     """Each event has an id of its own."""
     for event_id, number in Counter(event.event_id for event in session.events).items():
         if number > 1:
             yield f"the event {event_id!r:.80} comes {number} times"
 
 
-@_rules.add(of_rows=True)
-def _words_are_known(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=True)
+def _words_are_known(session: Session, _: Sessions) -> Iterator[str]:
     """Roles are system, user, assistant and tool, statuses completed, error and cancelled."""
     for event in session.events:
         if isinstance(event, MessageAdded) and event.role not in _ROLES:
@@ -293,8 +242,8 @@ def _words_are_known(session: _Session, _: _Sessions) -> Iterator[str]:
             yield f"{hook_name(event)} has the status {event.status!r:.80}"
 
 
-@_rules.add(of_rows=False)
-def _values_fit(session: _Session, _: _Sessions) -> Iterator[str]:
+@rules.add(of_rows=False)
+def _values_fit(session: Session, _: Sessions) -> Iterator[str]:
     """Every field has a value of its type; an id of a session is not empty."""
     if not session.session_id:
         yield "its id is empty"
@@ -304,64 +253,8 @@ def _values_fit(session: _Session, _: _Sessions) -> Iterator[str]:
             yield f"{hook_name(event)} has values of a wrong type: {', '.join(sorted(unreadable))}"
 
 
-RULES: dict[str, str] = {name: inspect.cleandoc(rule.__doc__ or "") for name, rule in _rules.all.items()}
+RULES: dict[str, str] = {name: inspect.cleandoc(rule.__doc__ or "") for name, rule in rules.all.items()}
 """What is looked at: the name of each rule and what it asks for."""
-
-
-def problems_of(events: Iterable[object], *, allow: Collection[str] = (), are_rows: bool = False) -> list[Problem]:
-    """Where events, in the order in which they were emitted, do not keep the `RULES`; those in `allow` are not looked at.
-
-    `are_rows` says that they were read from a database (`Reader.events`), which tells nothing of how they came. Raises
-    `ValueError` for a rule that does not exist.
-    """
-    if unknown := set(allow) - set(RULES):
-        raise ValueError(f"there is no rule {min(unknown)!r:.40}: there are {', '.join(RULES)}")
-    sessions: dict[str, _Session] = {}
-    problems: list[Problem] = []
-    for event in events:
-        if not isinstance(event, Event):
-            problems.append(Problem("values-fit", "", f"a {type(event).__name__} is no event"))
-            continue
-        kept = decode(encode(event))
-        session = sessions.setdefault(kept.session_id, _Session(kept.session_id))
-        session.events.append(kept)
-        if getattr(event.occurred_at, "tzinfo", timezone.utc) is None:
-            session.without_zone.append(kept)
-    rules = {
-        name: rule for name, rule in _rules.all.items() if name not in allow and not (are_rows and name not in _rules.of_rows)
-    }
-    return problems + [
-        Problem(name, session.session_id, what)
-        for session in sessions.values()
-        for name, rule in rules.items()
-        for what in rule(session, sessions)
-    ]
-
-
-def assert_emits_correctly(emitter: Callable[[], object] | Iterable[Event], *, allow: Collection[str] = ()) -> list[Event]:
-    """Fail with a list of all that an emitter forgets, as `AssertionError`; return what it emitted.
-
-    `emitter` is called, and awaited if it is a coroutine function; what it emits through the plugin manager of the process
-    (`get_plugin_manager()`) meanwhile is looked at. Or it is the events themselves. `allow` names rules that need not be kept.
-    """
-    events = _emitted(emitter) if callable(emitter) else list(emitter)
-    if not events:
-        raise AssertionError("nothing was emitted: hooks are called on `turso_hooks.get_plugin_manager().hook`")
-    if problems := problems_of(events, allow=allow):
-        lines = [
-            f"{len(events)} events were emitted, and {len(problems)} things are not as they should be:",
-            *map(str, problems),
-        ]
-        raise AssertionError("\n  ".join(lines))
-    return events
-
-
-def _emitted(emitter: Callable[[], object]) -> list[Event]:
-    with recording() as recorded:
-        result = emitter()
-        if inspect.iscoroutine(result):
-            asyncio.run(result)
-    return recorded.events
 
 
 def _at(event: Event) -> int:
