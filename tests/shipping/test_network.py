@@ -7,6 +7,7 @@ import itertools
 import json
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -23,6 +24,7 @@ from turso_hooks.events import MessageAdded, ToolCallFinished, encode
 from turso_hooks.journal import JournalFolder, Writer
 from turso_hooks.query import Reader
 from turso_hooks.shipping import Counts, Shipper
+from turso_hooks.shipping.batches import batch_of
 from turso_hooks.shipping.sizing import BatchSize
 from turso_hooks.shipping.worker import Worker
 from turso_hooks.store import prepare_schema
@@ -543,7 +545,10 @@ def test_a_batch_that_lands_after_another_shipper_took_over_changes_nothing(
     real: LibsqlServer | TursoServer = request.getfixturevalue(server)
     late = journal.shipper(real.url, batch_events=10)
     assert late.ship_own()
-    batch = late._batch(late._own, [], late._own.standing.position, {})  # type: ignore[arg-type, union-attr]
+    own = late._own
+    assert own is not None
+    assert own.standing.position is not None
+    batch = batch_of(own, [], own.standing.position, Counter())
     journal.ship(real.url)
     assert is_whole(real)
     from turso_hooks.store import write_batch

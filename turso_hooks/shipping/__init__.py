@@ -1,9 +1,10 @@
 """From the journal to the database: a thread that never lets the agent wait.
 
 `pipeline` is the whole of it for one process: the journal writer, the counts, and the worker. `worker` is the thread,
-`shipper` what it does, `source` one writer as it sees it, `sizing` how much of it at once, `backoff` the pause after a failure,
-`counts` what was not kept, by reason, `contact` when the database was last reached. `state` puts all that together for people,
-and `books` says whether it adds up.
+`shipper` what it does, `source` one writer as it sees it, `batches` what records become, `delivery` has them written, `sizing`
+says how much of it at once, `backoff` is the pause after a failure, `upkeep` what is done between batches. `counts` is what was
+not kept, by reason, `contact` when the database was last reached. `state` puts all that together for people, and `books` says
+whether it adds up.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ is larger than a request to the server may be is cut, as one is that is larger t
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,48 +15,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from turso_hooks.drivers import Database
-from turso_hooks.errors import (
-    DatabaseError,
-    DatabaseUnavailable,
-    DatabaseUnusable,
-    EventError,
-    PositionMoved,
-    RequestTooLarge,
-    RowRefused,
-    describe,
-)
-from turso_hooks.events import decode, encode_cut, utc_now
+from turso_hooks.errors import DatabaseError, DatabaseUnavailable, PositionMoved
+from turso_hooks.events import utc_now
 from turso_hooks.journal import SLICE_BYTES, JournalFolder, Record, Segment, Slice, Writer, read_number, read_slice
 from turso_hooks.shipping.contact import ContactLog
-from turso_hooks.shipping.counts import decode_tally, warn_once
-from turso_hooks.shipping.sizing import SMALLEST_BYTES, BatchSize
+from turso_hooks.shipping.delivery import Delivery
+from turso_hooks.shipping.sizing import BatchSize
 from turso_hooks.shipping.source import Source
 from turso_hooks.shipping.upkeep import Upkeep
-from turso_hooks.store import (
-    Batch,
-    DeadLetter,
-    Position,
-    Row,
-    Standing,
-    finish_writer,
-    prepare_schema,
-    read_standing,
-    row_of,
-    write_batch,
-)
-
-_YIELD_EVERY = 64
-"""Records between two offers to let other threads run; some 200 us of work."""
-
+from turso_hooks.store import Batch, Position, finish_writer, prepare_schema, read_standing
 
 _MOST_MOVES = 3
 """Who finds a position moved so often in a row shall pause: something is odd about the database, and asking is not free."""
-
-_STUCK = 5
-"""A record that had no answer so often in a row, alone, may be in everybody's way for ever."""
-
-_LARGE_BYTES = 64 * 1024
-"""What is smaller gets through whatever lets anything through."""
 
 
 @dataclass
@@ -101,6 +70,7 @@ class Shipper:
         self._own = None if writer is None else Source(writer.writer_id)
         self._adopted: dict[str, Source] = {}
         self._is_prepared = False
+        self._delivery = Delivery(database, self._size, self._note_written, is_beside_agent=writer is not None, now=now)
         self._upkeep = Upkeep(database, search_index=search_index, retention_days=retention_days, now=now)
 
     @property
@@ -263,180 +233,23 @@ class Shipper:
 
     def _try(self, source: Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> None:
         """Write records, unless somebody else was here: then the position is asked for again."""
-        is_stuck = source.unanswered >= _STUCK and len(records) == 1 and _bytes_of(records) >= _LARGE_BYTES
         try:
-            if is_stuck:
-                self._probe(source, end)
-                self._write_smaller(source, records, end, counts)
-            else:
-                self._write(source, records, end, counts)
+            self._delivery.deliver(source, records, end, counts)
         except PositionMoved as moved:
             source.is_standing_known = False
             self._is_prepared = False  # a newer schema refuses batches in the same way
             source.moves += 1
             if source.moves > _MOST_MOVES:
                 raise DatabaseUnavailable(moved.operation, moved.target, moved.problem) from moved
-        except DatabaseUnavailable as error:
-            if error.is_unanswered and len(records) == 1:
-                source.unanswered += 1
-            else:
-                source.unanswered = source.halvings = 0
-            raise
 
-    def _probe(self, source: Source, end: Position) -> None:
-        """See whether a small request of the same kind has an answer, where a large one had none several times.
-
-        If it has, the large one is too much for the line in the time there is, or something on the way breaks off and does not
-        say why. If it has not, nothing is known of the large one.
-        """
-        standing = Standing(source.standing.position or Position(end.segment, 0), source.standing.numbering)
-        try:
-            write_batch(self._database, Batch(source.writer_id, source.standing, standing, [], 0), self._now())
-        except DatabaseUnavailable:
-            source.unanswered = source.halvings = 0
-            raise
-        source.standing = standing
-
-    def _write_smaller(self, source: Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> None:
-        """Write a large record: the first time as it is, and each time that has no answer half of what it was before."""
-        source.halvings += 1
-        tried_bytes = _bytes_of(records) >> max(source.halvings - 2, 0)
-        if source.halvings == 1 or tried_bytes <= SMALLEST_BYTES:
-            source.halvings = 1
-            self._write(source, records, end, counts)
-        else:
-            self._write_alone(source, records[0], end, counts, self._too_large(records), tried_bytes)
-
-    def _too_large(self, records: Sequence[Record]) -> RequestTooLarge:
-        return RequestTooLarge(
-            "write a batch",
-            self._database.name,
-            f"no answer comes to a request with an event of {_bytes_of(records):,} bytes, and to small ones it does",
-            "give it more time: TURSO_HOOKS_REQUEST_TIMEOUT_S",
-        )
-
-    def _write(self, source: Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> None:
-        """Write records as one batch; if a row is refused, or all together are too much, as two, down to the one it is."""
-        try:
-            self._commit(source, self._batch(source, records, end, counts), records)
-        except (RowRefused, RequestTooLarge) as refusal:
-            if isinstance(refusal, RequestTooLarge):
-                self._size.was_too_large(_bytes_of(records))
-            if len(records) > 1:
-                middle = len(records) // 2
-                self._write(source, records[:middle], Position(end.segment, records[middle - 1].end), Counter())
-                self._write(source, records[middle:], end, counts)
-            elif records:
-                self._write_alone(source, records[0], end, counts, refusal, _bytes_of(records))
-            else:
-                raise DatabaseUnusable(refusal.operation, refusal.target, refusal.problem) from refusal
-
-    def _write_alone(  # noqa: PLR0913, PLR0917  # a batch of one, and what became of it
-        self,
-        source: Source,
-        record: Record,
-        end: Position,
-        counts: Counter[str],
-        refusal: DatabaseError,
-        size_bytes: int,
-    ) -> None:
-        """Write a record that is not taken as it is, nor cut to `size_bytes`.
-
-        What is refused is set aside as a dead letter, what is too large is cut further, or both.
-        """
-        kept, reason = record, None
-        while True:
-            if isinstance(refusal, RowRefused) and reason is None:
-                reason = refusal.problem
-            elif isinstance(refusal, RequestTooLarge) and size_bytes > SMALLEST_BYTES:
-                warn_once(f"too-large:{refusal.problem}", "%s. Until then larger events are cut, and counted.", refusal)
-                size_bytes = max(size_bytes // 2, SMALLEST_BYTES)
-                kept = record._replace(payload=_cut(record.payload, size_bytes))
-            else:
-                raise DatabaseUnusable(refusal.operation, refusal.target, refusal.problem, refusal.remedy) from refusal
-            counted = counts if kept is record else counts + Counter(cut=1)
-            try:
-                if reason is None:
-                    self._commit(source, self._batch(source, [kept], end, counted), [kept])
-                else:
-                    self._commit(source, self._set_aside(source, kept, end, counted, reason), [kept])
-            except (RowRefused, RequestTooLarge) as again:
-                refusal = again
-            else:
-                return
-
-    def _commit(self, source: Source, batch: Batch, records: Sequence[Record]) -> None:
-        began, size_bytes = time.monotonic(), _bytes_of(records)
-        try:
-            write_batch(self._database, batch, self._now())
-        except DatabaseUnavailable:
-            self._size.failed(time.monotonic() - began, batch.records, size_bytes)
-            raise
-        self._size.took(time.monotonic() - began, batch.records, size_bytes)
+    def _note_written(self, source: Source, batch: Batch) -> None:
         self._contact.reached()
-        source.move_to(batch.end, records, batch.rows[-1].session_id if batch.rows else None)
         self.shipped.records += batch.records
         self.shipped.own_records += batch.records if source is self._own else 0
         self.shipped.events += len(batch.rows)
         self._upkeep.note(len(batch.rows))
         self.shipped.dead_letters += len(batch.dead_letters)
         self.shipped.counts += batch.counts
-
-    def _batch(self, source: Source, records: Sequence[Record], end: Position, counts: Counter[str]) -> Batch:
-        rows: list[Row] = []
-        letters: list[DeadLetter] = []
-        counts = Counter(counts)
-        for n, record in enumerate(records, start=1):
-            tally = decode_tally(record.payload)
-            if tally is not None:
-                counts += tally
-                continue
-            try:
-                rows.append(row_of(decode(record.payload)))
-            except Exception as error:  # noqa: BLE001  # whatever a record does to us, the ones after it must not wait for ever
-                letters.append(_dead_letter(record, end, describe(error)))
-            if n % _YIELD_EVERY == 0 and self._writer is not None:
-                time.sleep(0)  # lets a waiting thread of the agent run at once, not after the switch interval of 5 ms
-        return self._sealed(source, records, end, rows, letters, counts)
-
-    def _set_aside(self, source: Source, record: Record, end: Position, counts: Counter[str], problem: str) -> Batch:
-        return self._sealed(source, [record], end, [], [_dead_letter(record, end, problem)], counts)
-
-    @staticmethod
-    def _sealed(  # noqa: PLR0913, PLR0917  # the parts of a batch
-        source: Source,
-        records: Sequence[Record],
-        end: Position,
-        rows: list[Row],
-        letters: list[DeadLetter],
-        counts: Counter[str],
-    ) -> Batch:
-        if letters:
-            counts = counts + Counter(dead_letter=len(letters))
-        return Batch(
-            writer_id=source.writer_id,
-            begin=source.standing,
-            end=source.standing_after(records, end),
-            rows=rows,
-            records=len(records),
-            dead_letters=letters,
-            counts=counts,
-        )
-
-
-def _bytes_of(records: Sequence[Record]) -> int:
-    return sum(len(record.payload) for record in records)
-
-
-def _cut(payload: bytes, size_bytes: int) -> bytes:
-    try:
-        return encode_cut(decode(payload), size_bytes)
-    except EventError:  # it becomes a dead letter, of which the beginning is better than nothing
-        return payload[:size_bytes]
-
-
-def _dead_letter(record: Record, end: Position, reason: str) -> DeadLetter:
-    return DeadLetter(record.number, Position(end.segment, record.start), record.payload, reason)
 
 
 def _remover(source: Source) -> Callable[[Segment], bool]:
