@@ -7,26 +7,21 @@ what has come so far only in the stream, which matters if the server dies before
 
 from __future__ import annotations
 
-import json
 import random
-import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
-from io import StringIO
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any
 
 import anyio
 
+from turso_hooks.adapters.opencode.answers import Answer, time_of
+from turso_hooks.adapters.opencode.log import Log, forget
 from turso_hooks.adapters.opencode.server import OpenCodeServer
 from turso_hooks.errors import AgentServerError, AgentServerFailed, AgentServerUnreachable, describe
-from turso_hooks.events import Event, SessionEnded, utc_now
-from turso_hooks.shipping import warn_once
+from turso_hooks.events import Event, utc_now
 from turso_hooks.transcripts.anthropic import mapping_of, text_of
-from turso_hooks.transcripts.opencode import Progress, Reader, asked, is_whole, is_whole_part, retried, said
-
-FAILED = "adapter_failed"
-"""The reason that is counted when something in here went wrong."""
+from turso_hooks.transcripts.opencode import Progress, asked, is_whole, is_whole_part, retried
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
 _GONE_AFTER_S = 5.0
@@ -41,11 +36,8 @@ _DEAD_AFTER = timedelta(days=1)
 _OVERLAP = timedelta(seconds=10)
 """So much more is read than what changed since a server's last word: what it says and what it writes are not of one moment."""
 
-_MOST_SEEN = 100_000
 _MOST_SESSIONS = 10_000
-_MOST_UNDER_WAY = 10_000
 _MOST_DIRECTORIES = 1000
-_MOST_PARTIAL_CHARS = 1 << 22
 """Limits to what is remembered: far more than there is at once, and so little that a server without end does no harm."""
 
 
@@ -65,14 +57,12 @@ class Watcher:
         progress: Progress,
         tell: Callable[[str | None], object] = lambda _: None,
     ) -> None:
-        self.reader = Reader(utc_now())
         self.caught_up = anyio.Event()
         """Set once everything that was there is logged."""
         self._since = progress.since
         self._witness = progress.session_id
         self._server = server
-        self._emit = emit
-        self._count = count
+        self._log = Log(emit, count)
         self._tell = tell
         self._trouble: str | None = None
         self._reached_at = 0.0
@@ -83,17 +73,11 @@ class Watcher:
         """Sessions that were read on this connection: of these a change is all that may be missing."""
         self._changed: dict[tuple[str, str], None] = {}
         """Messages of theirs that have changed, by session and message."""
-        self._turns: dict[str, _Turn] = {}
-        """How far each session is that was logged."""
         self._failed: dict[str, None] = {}
         """Sessions of which the server failed to give something: to be tried again on the next connection."""
         self._newest: datetime | None = None
         """The time of the last change of which the stream has told."""
         self._wake = anyio.Event()
-        self._under_way: dict[str, _Answer] = {}
-        """Answers that are not whole, by the id of the message."""
-        self._seen: dict[str, int] = {}
-        """Checksums of what was logged: it need not be logged again."""
         self._directories: dict[str, None] = {}
         """Those of which the stream has told."""
         self._is_to_look_after = False
@@ -113,7 +97,7 @@ class Watcher:
                 raise error
             self._is_in_trouble(str(error))
             if anyio.current_time() - self._reached_at > _GONE_AFTER_S:
-                self._give_up()
+                self._log.give_up()
             was_cut = self._reached_at > began and isinstance(error, AgentServerUnreachable)
             pause_s = _FIRST_PAUSE_S if was_cut else min(2 * pause_s, _LONGEST_PAUSE_S)
             await anyio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311  # so that many do not come at once
@@ -128,16 +112,13 @@ class Watcher:
                 await self._unless_it_fails(self._look_around)
                 await self._read_sessions()
                 await self._read_messages()
-        for answer in self._under_way.values():
-            self._log(answer.message())
+        self._log.unfinished_answers()
 
     def _unfinished(self) -> tuple[str, ...]:
         """The sessions of which more is to come, and those that are still to be read."""
-        oldest = utc_now() - _DEAD_AFTER
-        running = {session_id for session_id, turn in self._turns.items() if turn.is_running and turn.at > oldest}
-        answering = {answer.session_id for answer in self._under_way.values()}
+        running = self._log.running_sessions(utc_now() - _DEAD_AFTER)
         changed = {session_id for session_id, _ in self._changed}
-        return tuple(sorted(running | answering | changed | self._to_read.keys() | self._failed.keys()))
+        return tuple(sorted(running | changed | self._to_read.keys() | self._failed.keys()))
 
     # One connection.
 
@@ -153,7 +134,7 @@ class Watcher:
             except AgentServerError as error:
                 failures.append(error)
             except Exception as error:  # noqa: BLE001  # one of ours: it must not end whatever runs beside it
-                self._has_failed(error)
+                self._log.note_failure(error)
                 failures.append(AgentServerFailed(self._server.base_url, f"it could not be followed ({describe(error)})"))
             group.cancel_scope.cancel()
 
@@ -168,7 +149,7 @@ class Watcher:
             async for event in events:
                 connected.set()
                 self._reached_at, self._was_reached = anyio.current_time(), True
-                self._safely(self._take, event)
+                self._log.safely(self._take, event)
         raise AgentServerUnreachable(self._server.base_url, "it has ended the stream of its events")
 
     async def _read(self, connected: anyio.Event) -> None:
@@ -193,7 +174,7 @@ class Watcher:
         newest, limit = self._since, None if self._since is None else self._since - _OVERLAP
         witness = self._witness
         async for info in self._server.sessions():
-            updated = _time(mapping_of(info.get("time")).get("updated"))
+            updated = time_of(mapping_of(info.get("time")).get("updated"))
             if updated is not None and limit is not None and updated < limit:
                 break
             session_id = text_of(info.get("id"))
@@ -209,7 +190,7 @@ class Watcher:
         while self._to_read:
             session_id, info = next(iter(self._to_read.items()))
             self._were_read[session_id] = None  # now, for it may change while it is read
-            _forget(self._were_read, _MOST_SESSIONS)
+            forget(self._were_read, _MOST_SESSIONS)
             self._failed.pop(session_id, None)
             if not await self._unless_it_fails(self._read_session, session_id, info):
                 self._is_to_retry(session_id)
@@ -222,10 +203,10 @@ class Watcher:
     async def _read_session(self, session_id: str, info: Mapping[str, Any]) -> None:
         info = info or await self._server.session(session_id)
         if info:
-            self._safely(self._log_session, info)
+            self._log.session(info)
         for message in await self._server.messages(session_id):
-            self._log(message)
-        for answer in self._under_way.values():
+            self._log.message(message)
+        for answer in self._log.answers():
             if answer.session_id == session_id:
                 answer.directory = text_of(info.get("directory"))
 
@@ -240,10 +221,10 @@ class Watcher:
 
     def _is_to_retry(self, session_id: str) -> None:
         self._failed[session_id] = None
-        _forget(self._failed, _MOST_SESSIONS)
+        forget(self._failed, _MOST_SESSIONS)
 
     async def _read_message(self, session_id: str, message_id: str) -> None:
-        self._log(await self._server.message(session_id, message_id))
+        self._log.message(await self._server.message(session_id, message_id))
 
     async def _look_after_unfinished(self) -> None:
         """After a connection was lost: see what waits for a model or a person, and what nobody works at any more.
@@ -252,28 +233,24 @@ class Watcher:
         """
         if not self._is_to_look_after:
             return
-        old = utc_now() - _DEAD_AFTER
-        for answer in [answer for answer in self._under_way.values() if answer.since(old) < old]:
-            self._lose(answer)
-            del self._under_way[answer.message_id]
-        unfinished = [answer for answer in self._under_way.values() if not answer.is_lost]
+        self._log.give_up(begun_before=utc_now() - _DEAD_AFTER)
+        unfinished = [answer for answer in self._log.answers() if not answer.is_lost]
         for directory in {answer.directory for answer in unfinished if answer.directory} | self._directories.keys():
             there = [answer for answer in unfinished if answer.directory == directory]
             await self._unless_it_fails(self._look_after, directory, there)
         self._is_to_look_after = False
 
-    async def _look_after(self, directory: str, unfinished: Sequence[_Answer]) -> None:
+    async def _look_after(self, directory: str, unfinished: Sequence[Answer]) -> None:
         busy = await self._server.statuses(directory)
         for session_id, status in busy.items():
-            self._say(retried(session_id, mapping_of(status), utc_now()))
+            self._log.events(retried(session_id, mapping_of(status), utc_now()))
         for question in await self._server.questions(directory):
-            self._say([asked(question, utc_now())])
+            self._log.events([asked(question, utc_now())])
         for answer in unfinished:
             if answer.session_id not in busy:
                 # It may have been completed before it was asked who is busy, so it is read once more.
                 await self._read_message(answer.session_id, answer.message_id)
-                if self._under_way.get(answer.message_id) is answer:
-                    self._lose(answer)
+                self._log.lose(answer)
 
     async def _unless_it_fails(self, read: Callable[..., Awaitable[None]], *what: Any) -> bool:
         """Read something; what the server fails to answer, or we to understand, is told, and the rest goes on."""
@@ -282,7 +259,7 @@ class Watcher:
         except Exception as error:
             if isinstance(error, AgentServerError) and not isinstance(error, AgentServerFailed):
                 raise
-            self._has_failed(error)
+            self._log.note_failure(error)
             return False
         return True
 
@@ -294,19 +271,19 @@ class Watcher:
         self._remember_directory(event.get("directory"))
         if kind in {"session.created", "session.updated"}:
             info = mapping_of(told.get("info"))
-            self._newest = _time(mapping_of(info.get("time")).get("updated")) or self._newest
-            self._log_session(info)
+            self._newest = time_of(mapping_of(info.get("time")).get("updated")) or self._newest
+            self._log.session(info)
             self._is_known(text_of(info.get("id")) or "")
         elif kind == "message.updated":
             self._take_message(mapping_of(told.get("info")))
         elif kind == "message.part.updated":
             self._take_part(mapping_of(told.get("part")))
         elif kind == "message.part.delta":
-            answer = self._under_way.get(text_of(told.get("messageID")) or "")
+            answer = self._log.answer(text_of(told.get("messageID")) or "")
             if answer is not None:
                 answer.add(told)
         else:
-            self._say(said(payload, utc_now(), self.reader.not_understood))
+            self._log.other(payload)
 
     def _take_message(self, info: Mapping[str, Any]) -> None:
         session_id, message_id = text_of(info.get("sessionID")), text_of(info.get("id"))
@@ -314,14 +291,15 @@ class Watcher:
             return
         self._has_changed(session_id, message_id)
         if info.get("role") == "assistant" and not is_whole(info):
-            self._answer_of(session_id, message_id).info = info
+            self._log.begun_answer(session_id, message_id).info = info
 
     def _take_part(self, part: Mapping[str, Any]) -> None:
         session_id, message_id, part_id = (text_of(part.get(key)) for key in ("sessionID", "messageID", "id"))
         if session_id is None or message_id is None or part_id is None:
             return
-        if message_id in self._under_way:
-            self._under_way[message_id].take(part_id, part)
+        answer = self._log.answer(message_id)
+        if answer is not None:
+            answer.take(part_id, part)
         if is_whole_part(part):
             self._has_changed(session_id, message_id)
 
@@ -337,73 +315,10 @@ class Watcher:
             self._wake.set()
         return session_id in self._were_read
 
-    def _answer_of(self, session_id: str, message_id: str) -> _Answer:
-        answer = self._under_way.get(message_id)
-        if answer is None:
-            answer = self._under_way[message_id] = _Answer(session_id, message_id)
-            _forget(self._under_way, _MOST_UNDER_WAY)
-        return answer
-
     def _remember_directory(self, directory: Any) -> None:
         if text_of(directory):
             self._directories[directory] = None
-            _forget(self._directories, _MOST_DIRECTORIES)
-
-    # What is logged.
-
-    def _log_session(self, info: Mapping[str, Any]) -> None:
-        what = ("title", "agent", "model", "parentID", "version")
-        if self._is_news(text_of(info.get("id")) or "", {key: info.get(key) for key in what}):
-            self._say(self.reader.session(info))
-
-    def _log(self, message: Mapping[str, Any]) -> None:
-        self._safely(self._log_message, message)
-
-    def _log_message(self, message: Mapping[str, Any]) -> None:
-        info = mapping_of(message.get("info"))
-        session_id, message_id = text_of(info.get("sessionID")), text_of(info.get("id"))
-        if session_id is None or message_id is None:
-            return  # it is not there any more
-        if info.get("role") == "assistant" and not is_whole(info):
-            answer = self._answer_of(session_id, message_id)
-            answer.info = info
-            answer.set_parts(message.get("parts"))
-        else:
-            self._under_way.pop(message_id, None)
-        if self._is_news(message_id, message):
-            events = self.reader.message(message)
-            self._take_turn(session_id, info, is_running=not any(isinstance(event, SessionEnded) for event in events))
-            self._say(events)
-
-    def _take_turn(self, session_id: str, info: Mapping[str, Any], *, is_running: bool) -> None:
-        known, at = self._turns.pop(session_id, None), _time(mapping_of(info.get("time")).get("created")) or utc_now()
-        self._turns[session_id] = known if known is not None and known.at > at else _Turn(at, is_running)
-        _forget(self._turns, _MOST_SESSIONS)
-
-    def _give_up(self) -> None:
-        for answer in self._under_way.values():
-            self._lose(answer)
-
-    def _lose(self, answer: _Answer) -> None:
-        if not answer.is_lost:
-            answer.is_lost = True
-            self._safely(self._say_lost, answer.message())
-
-    def _say_lost(self, message: Mapping[str, Any]) -> None:
-        self._say(self.reader.lost(message))
-
-    def _is_news(self, key: str, what: Any) -> bool:
-        checksum = zlib.crc32(json.dumps(what).encode("ascii"))
-        if self._seen.get(key) == checksum:
-            return False
-        self._seen.pop(key, None)
-        self._seen[key] = checksum
-        _forget(self._seen, _MOST_SEEN)
-        return True
-
-    def _say(self, events: list[Event]) -> None:
-        for event in events:
-            self._emit(event)
+            forget(self._directories, _MOST_DIRECTORIES)
 
     def _is_in_trouble(self, trouble: str | None) -> None:
         """Tell of a trouble that lasts, and of its end; of the first one at once, for then the address may be wrong."""
@@ -412,80 +327,3 @@ class Watcher:
             return
         self._trouble = trouble
         self._tell(trouble)
-
-    def _safely(self, log: Callable[[Mapping[str, Any]], object], what: Mapping[str, Any]) -> None:
-        try:
-            log(what)
-        except Exception as error:  # noqa: BLE001  # what one message does to us, the others must not suffer
-            self._has_failed(error)
-
-    def _has_failed(self, error: Exception) -> None:
-        self._count(FAILED)
-        what = error if isinstance(error, AgentServerError) else describe(error)
-        warn_once(f"{FAILED}:{type(error).__name__}", "something of an OpenCode server was not logged: %s", what)
-
-
-class _Turn(NamedTuple):
-    """The last message of a session that was logged."""
-
-    at: datetime
-    is_running: bool
-    """Whether an answer is to follow."""
-
-
-class _Answer:
-    """What is known of an answer that is not whole."""
-
-    def __init__(self, session_id: str, message_id: str) -> None:
-        self.session_id = session_id
-        self.message_id = message_id
-        self.info: Mapping[str, Any] = {}
-        self.directory: str | None = None
-        self.is_lost = False
-        self._parts: dict[str, Mapping[str, Any]] = {}
-        self._came: dict[str, StringIO] = {}
-        """What has come of each part since it was told."""
-        self._chars = 0
-
-    def since(self, default: datetime) -> datetime:
-        """When it was begun."""
-        return _time(mapping_of(self.info.get("time")).get("created")) or default
-
-    def set_parts(self, parts: Any) -> None:
-        """Take over what the server says, which of a part that is not whole is less than its stream has said."""
-        for part in parts if isinstance(parts, list) else []:
-            part_id = text_of(mapping_of(part).get("id"))
-            if part_id is not None and (is_whole_part(part) or part_id not in self._parts):
-                self.take(part_id, part)
-
-    def take(self, part_id: str, part: Mapping[str, Any]) -> None:
-        """Take over what is said of a part."""
-        self._parts[part_id] = part
-        self._came.pop(part_id, None)
-
-    def add(self, delta: Mapping[str, Any]) -> None:
-        """Append what has come of a part."""
-        part_id, field, more = text_of(delta.get("partID")), delta.get("field"), delta.get("delta")
-        if part_id not in self._parts or field != "text" or not isinstance(more, str) or self._chars > _MOST_PARTIAL_CHARS:
-            return
-        self._chars += len(more)
-        self._came.setdefault(part_id, StringIO()).write(more)
-
-    def message(self) -> Mapping[str, Any]:
-        """The message as far as it is known."""
-        return {"info": self.info, "parts": [self._part(part_id) for part_id in self._parts]}
-
-    def _part(self, part_id: str) -> Mapping[str, Any]:
-        part, came = self._parts[part_id], self._came.get(part_id)
-        return part if came is None else {**part, "text": f"{part.get('text') or ''}{came.getvalue()}"}
-
-
-def _time(value: Any) -> datetime | None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 1 << 47:
-        return None
-    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=value)
-
-
-def _forget(remembered: dict[Any, Any], most: int) -> None:
-    if len(remembered) > most:
-        del remembered[next(iter(remembered))]
