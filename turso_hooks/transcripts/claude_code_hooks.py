@@ -50,6 +50,7 @@ _RANK = 1
 _OF_NO_USE = ENDS - {"SessionEnd", "SubagentStop"} | {"PostToolBatch", "PreCompact", "PostCompact"}
 """Their content is in the transcript, and not here, or is here a second time."""
 
+_OF_TOOL_CALLS = frozenset({"PreToolUse", "PostToolUse", "PostToolUseFailure"})
 _KEPT_OUT = frozenset({"session_id", "transcript_path", "cwd", "hook_event_name", "permission_mode", "effort"})
 
 
@@ -69,11 +70,6 @@ def hook_events(said: Mapping[str, Any], occurred_at: datetime) -> Iterator[Even
         "occurred_at": occurred_at,
         "source_rank": _RANK,
     }
-    tool: dict[str, Any] = {
-        "tool_call_id": call_id,
-        "tool_name": text_of(said.get("tool_name")),
-        "input": said.get("tool_input"),
-    }
     if name in {"SessionStart", "SubagentStart"}:
         yield SessionStarted(
             **common,
@@ -85,21 +81,30 @@ def hook_events(said: Mapping[str, Any], occurred_at: datetime) -> Iterator[Even
         )
     elif name == "UserPromptSubmit" and text_of(said.get("prompt_id")):
         yield MessageAdded(**common, message_id=said["prompt_id"], role="user", content=said.get("prompt"))
-    elif name == "PreToolUse" and call_id:
-        yield ToolCallStarted(**common, **tool)
-    elif name == "PostToolUse" and call_id:
-        output = said.get("tool_response")
-        yield ToolCallFinished(**common, **tool, status="completed", output=output, duration_ms=_milliseconds(said))
-    elif name == "PostToolUseFailure" and call_id:
-        status = "cancelled" if said.get("is_interrupt") is True else "error"
-        error = text_of(said.get("error")) or "failed"
-        yield ToolCallFinished(**common, **tool, status=status, error=error, duration_ms=_milliseconds(said))
+    elif name in _OF_TOOL_CALLS and call_id:
+        yield _tool_call(name, call_id, said, common)
     elif name in {"SubagentStop", "SessionEnd"}:
         if name == "SessionEnd" or agent_id:
             yield SessionEnded(**common, status="completed")
     elif name not in _OF_NO_USE:
         payload = {key: value for key, value in said.items() if key not in _KEPT_OUT}
         yield NoteAdded(**common, name="permission_asked" if name == "PermissionRequest" else f"hook:{name}", payload=payload)
+
+
+def _tool_call(name: str, call_id: str, said: Mapping[str, Any], common: dict[str, Any]) -> Event:
+    tool: dict[str, Any] = {
+        "tool_call_id": call_id,
+        "tool_name": text_of(said.get("tool_name")),
+        "input": said.get("tool_input"),
+    }
+    if name == "PreToolUse":
+        return ToolCallStarted(**common, **tool)
+    if name == "PostToolUse":
+        output = said.get("tool_response")
+        return ToolCallFinished(**common, **tool, status="completed", output=output, duration_ms=_milliseconds(said))
+    status = "cancelled" if said.get("is_interrupt") is True else "error"
+    error = text_of(said.get("error")) or "failed"
+    return ToolCallFinished(**common, **tool, status=status, error=error, duration_ms=_milliseconds(said))
 
 
 def _milliseconds(said: Mapping[str, Any]) -> float | None:

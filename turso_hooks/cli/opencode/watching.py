@@ -75,29 +75,30 @@ async def _watch(
             if watcher.caught_up.is_set() and not is_losing(recorder.counts()):
                 known.save(watcher.progress)
 
+        async def follow(scope: anyio.CancelScope) -> None:
+            try:
+                await watcher.run()
+            except AgentServerError as error:
+                refusals.append(error)
+                scope.cancel()
+
         async with anyio.create_task_group() as group:
-
-            async def follow() -> None:
-                try:
-                    await watcher.run()
-                except AgentServerError as error:
-                    refusals.append(error)
-                    group.cancel_scope.cancel()
-
-            async def save_now_and_then() -> None:
-                while True:
-                    await anyio.sleep(_SAVE_EVERY_S)
-                    save()
-
-            async def wait_for_end() -> None:
-                with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                    async for _ in signals:
-                        group.cancel_scope.cancel()
-
-            group.start_soon(follow)
-            group.start_soon(wait_for_end)
-            group.start_soon(save_now_and_then)
+            group.start_soon(follow, group.cancel_scope)
+            group.start_soon(_cancel_on_signal, group.cancel_scope)
+            group.start_soon(_now_and_then, save)
         await watcher.finish()
         save()
     for error in refusals:
         raise error
+
+
+async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
+async def _now_and_then(save: Callable[[], object]) -> None:
+    while True:
+        await anyio.sleep(_SAVE_EVERY_S)
+        save()

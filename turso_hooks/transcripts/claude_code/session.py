@@ -13,10 +13,11 @@ from turso_hooks.events import (
     SessionEnded,
     ToolCallFinished,
     ToolCallStarted,
+    Usage,
     derived_event_id,
 )
 from turso_hooks.transcripts.anthropic import PROVIDER, part_of, plain, usage_of, weight_of
-from turso_hooks.transcripts.claude_code.state import OpenCall, Session, Unpriced
+from turso_hooks.transcripts.claude_code.state import OpenCall, OpenMessage, Session, Unpriced
 
 _SOURCE_RANK = 3
 _MOST_UNPRICED = 10_000
@@ -64,12 +65,23 @@ class SessionEvents:
             token_count=usage.output if usage and not answer.is_error else None,
             metadata=metadata,
         )
-        if answer.is_copied or answer.is_error:
-            return
+        if not answer.is_copied and not answer.is_error:
+            yield self._model_call(answer, occurred_at, usage)
+
+    def _model_call(self, answer: OpenMessage, occurred_at: datetime, usage: Usage | None) -> ModelCallFinished:
+        """The call that an answer came from; if its price is not known yet, it is noted, for `costs`."""
         model = answer.model or ""
         price = self._session.prices.get(model)
         weight = weight_of(answer.usage)
-        yield ModelCallFinished(
+        if price is None:
+            unpriced = self._session.unpriced
+            del unpriced[: max(len(unpriced) - _MOST_UNPRICED + 1, 0)]
+            unpriced.append(
+                Unpriced(
+                    call_id=answer.message_id, model=model, weight=weight, occurred_at=occurred_at, position=answer.position
+                )
+            )
+        return ModelCallFinished(
             **self._common("model_call", answer.message_id, occurred_at, answer.position),
             model_call_id=answer.message_id,
             model=answer.model,
@@ -79,14 +91,6 @@ class SessionEvents:
             cost_usd=None if price is None else price * weight,
             metadata={"request_id": answer.request_id} if answer.request_id else None,
         )
-        if price is None:
-            unpriced = self._session.unpriced
-            del unpriced[: max(len(unpriced) - _MOST_UNPRICED + 1, 0)]
-            unpriced.append(
-                Unpriced(
-                    call_id=answer.message_id, model=model, weight=weight, occurred_at=occurred_at, position=answer.position
-                )
-            )
 
     def costs(self) -> Iterator[Event]:
         """The calls whose price is known now."""

@@ -213,18 +213,12 @@ class Reader:
             yield ToolCallStarted(**stamped(session_id, start, "tool_call_started", f"{call_id}~{n}", row), **told)
             return
         end = self._time(times.get("end"), start)
-        error = text_of(state.get("error")) or "failed"
-        is_error = status == "error"
-        metadata = mapping_of(state.get("metadata"))
-        known = {"title": state.get("title"), "exit": metadata.get("exit"), "truncated": metadata.get("truncated") or None}
+        error = (text_of(state.get("error")) or "failed") if status == "error" else None
         yield ToolCallFinished(
             **stamped(session_id, end, "tool_call_finished", f"{call_id}~{n}", row),
             **told,
-            status=("cancelled" if error.startswith(_CANCELLED) else "error") if is_error else "completed",
-            output=None if is_error else state.get("output"),
-            error=error if is_error else None,
+            **_outcome(state, error),
             duration_ms=milliseconds(end - start),
-            metadata={key: value for key, value in known.items() if value is not None} or None,
         )
         answer = row_id(session_id, MessageAdded.row_kind, call_id, n) if n else None
         yield MessageAdded(
@@ -232,9 +226,9 @@ class Reader:
             **named,
             message_id=call_id,
             role="tool",
-            content=error if is_error else state.get("output"),
+            content=state.get("output") if error is None else error,
         )
-        if is_error and error.startswith(_DENIED):
+        if error is not None and error.startswith(_DENIED):
             payload = {"tool_call_id": call_id, "tool_name": named["tool_name"], "reason": error}
             yield note(session_id, end, "permission_denied", f"permission_denied:{call_id}", payload)
 
@@ -264,6 +258,19 @@ class Reader:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < _LATEST_MS:
             return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=int(value))
         return self._recorded_at if default is None else default
+
+
+def _outcome(state: Mapping[str, Any], error: str | None) -> dict[str, Any]:
+    """What came of a tool call, which failed with `error` if that is not None."""
+    metadata = mapping_of(state.get("metadata"))
+    known = {"title": state.get("title"), "exit": metadata.get("exit"), "truncated": metadata.get("truncated") or None}
+    status = "completed" if error is None else "cancelled" if error.startswith(_CANCELLED) else "error"
+    return {
+        "status": status,
+        "output": state.get("output") if error is None else None,
+        "error": error,
+        "metadata": {key: value for key, value in known.items() if value is not None} or None,
+    }
 
 
 def _user(message: _Message) -> Iterator[Event]:
