@@ -71,7 +71,12 @@ def wanted(runner: Runner, database_url: str, *, with_workflow: bool) -> Iterato
 
 
 def _template(name: str) -> str:
-    return resources.files("turso_hooks.cli.setting_up").joinpath("templates", f"{name}.template").read_text(encoding="utf-8")
+    return (
+        resources.files("turso_hooks.cli.setting_up")
+        .joinpath("templates")
+        .joinpath(f"{name}.template")
+        .read_text(encoding="utf-8")
+    )
 
 
 def _ignored(database_url: str) -> Iterator[str]:
