@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import pwd
 import re
+import sys
 import threading
 from pathlib import Path
 
@@ -124,6 +127,29 @@ def test_with_a_wrong_value_nothing_is_kept_it_is_said_once_and_the_agent_goes_o
     assert variable in said
     assert recorder.flush(1).is_complete
     assert not database.exists()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="the folders are those of Linux")
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({}, "/home/ada/.local/state/turso-hooks"),
+        ({"XDG_STATE_HOME": "/xdg/state"}, "/xdg/state/turso-hooks"),
+        ({"XDG_STATE_HOME": "xdg/state"}, "/home/ada/.local/state/turso-hooks"),
+        ({"XDG_STATE_HOME": " /xdg/state"}, "/home/ada/.local/state/turso-hooks"),
+        ({"XDG_STATE_HOME": ""}, "/home/ada/.local/state/turso-hooks"),
+        ({"HOME": "ada"}, f"{pwd.getpwuid(os.getuid()).pw_dir}/.local/state/turso-hooks"),
+        ({"HOME": ""}, f"{pwd.getpwuid(os.getuid()).pw_dir}/.local/state/turso-hooks"),
+    ],
+)
+def test_the_state_folder_does_not_depend_on_where_a_process_runs(
+    variables: dict[str, str], folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/ada")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings({}).state_folder == Path(folder)
 
 
 def test_secrets_are_not_shown() -> None:

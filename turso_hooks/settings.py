@@ -12,9 +12,8 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-import platformdirs
-
 from turso_hooks.errors import SettingsError
+from turso_hooks.state_folder import default_state_folder
 
 _T = TypeVar("_T")
 
@@ -64,7 +63,7 @@ def _setting(variable: str, default: Any, parse: Callable[[str], Any], unit: str
 
 
 def _default_state_folder() -> Path:
-    return Path(platformdirs.user_state_dir("turso-hooks", appauthor=False))
+    return Path(default_state_folder())
 
 
 def _folder(text: str) -> Path:

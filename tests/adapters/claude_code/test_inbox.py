@@ -517,4 +517,5 @@ def test_the_module_loads_nothing_that_costs_time() -> None:
         "turso_hooks.adapters",
         "turso_hooks.adapters.claude_code",
         "turso_hooks.adapters.claude_code.inbox",
+        "turso_hooks.state_folder",
     }

@@ -25,6 +25,8 @@ import sys
 import time
 import zlib
 
+from turso_hooks.state_folder import default_state_folder
+
 TYPE_CHECKING = False  # typing costs as much as all the rest here
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,19 +71,7 @@ def state_folder() -> str:
     if named:
         path = os.path.expanduser(named)  # noqa: PTH111  # pathlib costs as much as python
         return _as_pathlib(path if path.startswith("/") else f"{os.getcwd()}/{path}")  # noqa: PTH109  # as above
-    if sys.platform == "darwin":
-        return f"{_home()}/Library/Application Support/turso-hooks"
-    base = os.environ.get("XDG_STATE_HOME", "")
-    return _as_pathlib(f"{base if base.startswith('/') else f'{_home()}/.local/state'}/turso-hooks")
-
-
-def _home() -> str:
-    home = os.environ.get("HOME", "")
-    if home.startswith("/"):
-        return home
-    import pwd  # noqa: PLC0415  # seldom
-
-    return pwd.getpwuid(os.getuid()).pw_dir
+    return _as_pathlib(default_state_folder())
 
 
 def _as_pathlib(path: str) -> str:
