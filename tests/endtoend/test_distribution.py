@@ -66,13 +66,14 @@ def test_both_are_built_without_a_warning_and_an_index_takes_them(built: Built) 
 
 def test_the_sdist_holds_every_file_of_the_repository(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
-        names = {name.removeprefix(f"{NAME}/") for name in archive.getnames()}
-    assert names - {"PKG-INFO"} == kept()
+        names = {name.removeprefix(f"{NAME}/") for name in archive.getnames()} - {"PKG-INFO"}
+    assert kept() <= names
+    assert names <= kept("--others", "--exclude-standard") | kept()
 
 
-def kept() -> set[str]:
-    """The files of the repository; in a copy without one, those that it would not ignore."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+def kept(*which: str) -> set[str]:
+    """The files of the repository, or those that it has not and would not ignore; in a copy without one both at once."""
+    listed = subprocess.run(["git", "ls-files", "-z", *which], cwd=ROOT, capture_output=True, text=True, check=False)
     if (ROOT / ".git").exists() and listed.returncode == 0:
         return {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()}
     ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split()]
@@ -80,7 +81,7 @@ def kept() -> set[str]:
     return {
         path.as_posix()
         for path in paths
-        if path.name != "PKG-INFO"
+        if path.as_posix() != "PKG-INFO"  # an sdist has one
         and path.parts[0] != ".git"
         and not any(fnmatch(part, pattern) for part in (*path.parts, path.as_posix()) for pattern in ignored)
     }
@@ -88,11 +89,12 @@ def kept() -> set[str]:
 
 def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as archive:
-        names = set(archive.namelist())
-    package = {name for name in kept() if name.startswith("turso_hooks/")}
-    assert {name for name in names if not name.startswith(f"{NAME}.dist-info/")} == package
-    assert {Path(name).suffix for name in package} == {".py", ".typed", ".template"}
-    assert "turso_hooks/py.typed" in package
+        names = {name for name in archive.namelist() if not name.startswith(f"{NAME}.dist-info/")}
+    assert {name for name in kept() if name.startswith("turso_hooks/")} <= names
+    assert names <= kept() | kept("--others", "--exclude-standard")
+    assert {name.split("/")[0] for name in names} == {"turso_hooks"}
+    assert {Path(name).suffix for name in names} == {".py", ".typed", ".template"}
+    assert "turso_hooks/py.typed" in names
 
 
 def test_the_metadata_names_every_extra_command_and_plugin(built: Built) -> None:
