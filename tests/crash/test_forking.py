@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 
 Child = Callable[..., "subprocess.Popen[str]"]
+UNWARNED = {"PYTHONWARNINGS": "ignore::DeprecationWarning"}
+"""From 3.12 on Python warns of each fork of a process with threads, which is what is tried here."""
 
 WHILE_IMPORTING = """
     import os, signal, sys, time
@@ -102,7 +104,7 @@ def test_a_child_forked_while_the_shipping_thread_imports_can_import_the_same(ch
 
 @pytest.mark.parametrize("goodbye", [LOGGING, 'logging.getLogger("agent").setLevel(logging.INFO)'], ids=["to us", "to logging"])
 def test_a_fork_waits_for_no_thread_that_waits_for_it(child: Child, goodbye: str) -> None:
-    process = child(filled_in(goodbye, FORKING))
+    process = child(filled_in(goodbye, FORKING), **UNWARNED)
     said, err = process.communicate(timeout=60)
     assert (said, err, process.returncode) == ("done\n", "", 0)
 
@@ -137,7 +139,7 @@ def test_a_child_can_import_though_its_fork_had_begun_before_that_was_waited_for
             os._exit(0)
         print(os.waitpid(pid, 0)[1], flush=True)
         """
-    said, err = child(code).communicate(timeout=60)
+    said, err = child(code, **UNWARNED).communicate(timeout=60)
     assert (said, err) == ("0\n", "")
 
 

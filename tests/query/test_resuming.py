@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,9 @@ def checked(request: dict[str, Any], form: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def opened(database: Path) -> EmbeddedDatabase:
-    return EmbeddedDatabase(database)
+def opened(database: Path) -> Iterator[EmbeddedDatabase]:
+    with EmbeddedDatabase(database) as made:
+        yield made
 
 
 def test_a_conversation_of_every_kind_of_part(opened: EmbeddedDatabase) -> None:

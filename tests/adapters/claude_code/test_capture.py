@@ -164,7 +164,7 @@ def test_what_was_not_all_recorded_is_taken_again_and_makes_the_same_events(worl
         b"null",
         b'"Stop"',
         b"[" * 5000,
-        b'{"session_id": "s1", "hook_event_name": "Stop", "deep": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b'{"session_id": "s1", "hook_event_name": "Stop", "deep": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
         b'{"session_id": "s1"}}\n{"at": 1, "said": {"session_id": "s1"}',
     ],
     ids=lambda said: said[:30].decode(errors="replace"),
