@@ -281,12 +281,14 @@ def test_a_reader_that_has_enough_is_no_error(run: Run, chats: Path, database: P
 
 
 def without_a_reader(*arguments: str, stream: str) -> subprocess.CompletedProcess[str]:
-    """Run a command whose output, or whose errors, nobody reads any more."""
+    """Run a command whose output, or whose errors, nobody reads any more, with the buffers that both have elsewhere."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     reading, writing = os.pipe()
     os.close(reading)
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writing}
     try:
-        return subprocess.run([sys.executable, "-m", "turso_hooks.cli.main", *arguments], text=True, check=False, **streams)
+        command = [sys.executable, "-m", "turso_hooks.cli.main", *arguments]
+        return subprocess.run(command, env=environment, text=True, check=False, **streams)
     finally:
         os.close(writing)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -117,8 +117,7 @@ def _run(arguments: list[str] | None) -> int:
         code = commands.main(args=arguments, prog_name="turso-hooks", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        with suppress(BrokenPipeError):
-            error.show()
+        _say(error.show)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _ended(_FAILED, "stopped")
@@ -139,9 +138,16 @@ def _in_words(error: TursoHooksError | OSError) -> str:
 
 
 def _ended(code: int, why: object) -> int:
-    with suppress(BrokenPipeError):
-        click.echo(f"turso-hooks: {visible(why)}", err=True)
+    _say(lambda: click.echo(f"turso-hooks: {visible(why)}", err=True))
     return code
+
+
+def _say(say: Callable[[], None]) -> None:
+    """Why it ended; if nobody reads that, what is left of it in a buffer must not be tried again at exit, which gives 120."""
+    try:
+        say()
+    except BrokenPipeError:
+        silence(sys.stderr)
 
 
 if __name__ == "__main__":
