@@ -33,6 +33,7 @@ def test_the_scripts_are_bash(script: str) -> None:
         (["versions", "/bin/false"], ".ci/versions: /bin/false is not there or older than 3.10"),
     ],
 )
+@pytest.mark.slow
 def test_what_cannot_be_is_said_before_anything_is_copied(tmp_path: Path, arguments: list[str], said: str) -> None:
     done = run(str(CI / arguments[0]), *arguments[1:], TMPDIR=str(tmp_path))
     assert done.returncode == 1

@@ -148,8 +148,9 @@ def modules_of_distributions() -> dict[str, set[str]]:
     """Which distributions bring a module; Python 3.10 looks only into files that hatchling does not write."""
     providers: dict[str, set[str]] = {}
     for distribution in distributions():
-        for file in distribution.files or ():
-            providers.setdefault(file.parts[0].removesuffix(".py"), set()).add(named(distribution.name))
+        name = named(distribution.name)
+        for module in {file.parts[0].removesuffix(".py") for file in distribution.files or ()}:
+            providers.setdefault(module, set()).add(name)
     return providers
 
 

@@ -973,7 +973,11 @@ def test_values_of_other_types_raise_nothing(data: st.DataObject, reader: Reader
     check([json_line(said) for said in lines], reader)
 
 
-@pytest.mark.parametrize("value", [GONE, *ODD], ids=lambda value: "gone" if value is GONE else repr(value)[:30])
+@pytest.mark.parametrize(
+    "value",
+    [pytest.param(value, marks=pytest.mark.slow if number % 4 else ()) for number, value in enumerate([GONE, *ODD])],
+    ids=lambda value: "gone" if value is GONE else repr(value)[:30],
+)
 def test_any_value_of_any_line_may_be_another(value: Any) -> None:
     of_each_form = {str(places(said)): number for number, said in enumerate(EVERYTHING)}
     for number in of_each_form.values():

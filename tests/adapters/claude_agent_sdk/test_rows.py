@@ -75,7 +75,13 @@ def compared(server: ModelServer, table: Table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "backend"), [("query", "asyncio"), ("query", "trio"), ("client", "asyncio"), ("client", "trio")]
+    ("way", "backend"),
+    [
+        ("query", "asyncio"),
+        ("client", "trio"),
+        pytest.param("query", "trio", marks=pytest.mark.slow),
+        pytest.param("client", "asyncio", marks=pytest.mark.slow),
+    ],
 )
 def test_a_plain_answer_is_kept_with_its_thinking_tokens_time_and_cost(
     agents: Any, model_server: ModelServer, table: Table, way: str, backend: str
@@ -190,7 +196,7 @@ def test_an_interrupt_in_the_middle_keeps_what_was_said_and_the_conversation_goe
     assert table("sessions")[0]["status"] == "completed"
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("backend", ["asyncio", pytest.param("trio", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("way", ["break", "cancel"])
 def test_a_stream_that_is_not_read_to_its_end_ends_the_session_as_cancelled(
     agents: Any, table: Table, way: str, backend: str
