@@ -344,3 +344,11 @@ def test_who_flushes_is_told_that_nothing_is_kept(url: str | None, problem: str,
         assert result.problem is not None
         assert result.problem.startswith("nothing is kept: ")
         assert problem in result.problem
+
+
+def test_where_one_recorder_keeps_what_is_said_it_is_no_news_that_another_does_not(recorder: Recorder) -> None:
+    inert = Recorder(Settings(database_url=None))
+    for one in (inert, recorder):
+        one.record(SessionStarted(session_id="s"))
+    assert inert.flush(1).problem is not None
+    assert flush(30).problem is None

@@ -152,6 +152,16 @@ def test_the_state_folder_does_not_depend_on_where_a_process_runs(
     assert load_settings({}).state_folder == Path(folder)
 
 
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 987_654_321)  # as containers run programs under any number
+    with pytest.raises(SettingsError, match="set TURSO_HOOKS_STATE_FOLDER"):
+        load_settings({})
+    monkeypatch.setenv("HOME", "/")
+    assert str(load_settings({}).state_folder) == "/.local/state/turso-hooks"
+
+
 def test_secrets_are_not_shown() -> None:
     shown = repr(load_settings({"TURSO_DATABASE_URL": "https://u:secret@h", "TURSO_AUTH_TOKEN": "secret"}))
     assert "secret" not in shown

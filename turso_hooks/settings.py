@@ -63,7 +63,13 @@ def _setting(variable: str, default: Any, parse: Callable[[str], Any], unit: str
 
 
 def _default_state_folder() -> Path:
-    return Path(default_state_folder())
+    try:
+        return Path(default_state_folder())
+    except LookupError:
+        problem = (
+            "this user has no home folder for the journal: set TURSO_HOOKS_STATE_FOLDER to a folder on a local disk, or HOME"
+        )
+        raise SettingsError(problem) from None
 
 
 def _folder(text: str) -> Path:

@@ -11,7 +11,7 @@ import sys
 
 
 def default_state_folder() -> str:
-    """An absolute path, whatever the environment holds; nothing is made."""
+    """An absolute path, whatever the environment holds; nothing is made. Raises `LookupError` for a user without a home."""
     if sys.platform == "darwin":
         return f"{_home()}/Library/Application Support/turso-hooks"
     base = os.environ.get("XDG_STATE_HOME", "")
@@ -21,7 +21,7 @@ def default_state_folder() -> str:
 def _home() -> str:
     home = os.environ.get("HOME", "")
     if home.startswith("/"):
-        return home
+        return home.rstrip("/")
     import pwd  # noqa: PLC0415  # seldom
 
-    return pwd.getpwuid(os.getuid()).pw_dir
+    return pwd.getpwuid(os.getuid()).pw_dir.rstrip("/")

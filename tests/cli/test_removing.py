@@ -54,10 +54,10 @@ def test_old_conversations_are_pruned(run: Run, logged: str, ids: Callable[[], l
     said = run("prune", "--older-than", "30d", "--dry-run", "--db", logged)
     assert (said.returncode, said.stdout) == (0, "3 sessions, 12 messages, 3 calls would be removed\n")
     assert len(ids()) == 5
-    said = run("prune", "--older-than", "70d", "--db", logged)
+    said = run("prune", "--older-than", "70d", "--yes", "--db", logged)
     assert said.stdout.startswith("2 sessions, 8 messages, 2 calls removed\n")
     assert ids() == ["middle", "new", "running"]
-    pruned = json.loads(run("prune", "--older-than", "70d", "--json", "--db", logged).stdout)
+    pruned = json.loads(run("prune", "--older-than", "70d", "--json", "--yes", "--db", logged).stdout)
     assert pruned == {
         "database": logged, "sessions": 0, "messages": 0, "tool_calls": 0, "model_calls": 0, "notes": 0, "freed_bytes": 0,
     }  # fmt: skip
@@ -69,20 +69,36 @@ def test_old_conversations_are_pruned(run: Run, logged: str, ids: Callable[[], l
 def test_those_of_a_project_or_all_but_so_many_are_pruned_and_what_runs_is_not(
     run: Run, logged: str, ids: Callable[[], list[object]]
 ) -> None:
-    run("prune", "--keep", "3", "--project", "o*", "--db", logged)
+    run("prune", "--keep", "3", "--project", "o*", "--yes", "--db", logged)
     assert len(ids()) == 5
-    run("prune", "--keep", "2", "--db", logged)
+    run("prune", "--keep", "2", "--yes", "--db", logged)
     assert ids() == ["new", "running"]
-    run("prune", "--project", "one", "--db", logged)
+    run("prune", "--project", "one", "--yes", "--db", logged)
     assert ids() == ["running"]
-    assert run("prune", "--status", "running", "--db", logged).returncode == 2
-    nothing = run("prune", "--db", logged)
+    assert run("prune", "--status", "running", "--yes", "--db", logged).returncode == 2
+    nothing = run("prune", "--yes", "--db", logged)
     assert nothing.returncode == 2
     assert "say what is to be removed" in nothing.stderr
 
 
+@pytest.mark.parametrize("command", [["prune", "--keep", "0"], ["delete", "old"]])
+def test_where_nobody_can_be_asked_it_has_to_be_said_that_one_is_sure(
+    run: Run, logged: str, ids: Callable[[], list[object]], command: list[str]
+) -> None:
+    refused = run(*command, "--db", logged)
+    assert refused.returncode == 2
+    assert "say --yes" in refused.stderr
+    assert len(ids()) == 5
+
+
 def test_a_name_that_is_none_makes_no_database_and_a_dry_run_no_other_one(run: Run, tmp_path: Path) -> None:
-    for command in (["prune", "--keep", "1"], ["prune", "--keep", "1", "--dry-run"], ["delete", "x"], ["recount"], ["reindex"]):
+    for command in (
+        ["prune", "--keep", "1", "--yes"],
+        ["prune", "--keep", "1", "--dry-run"],
+        ["delete", "x", "--yes"],
+        ["recount"],
+        ["reindex"],
+    ):
         said = run(*command, "--db", f"file:{tmp_path}/none.db")
         assert said.returncode == 1
         assert not (tmp_path / "none.db").exists()
@@ -119,7 +135,7 @@ def test_a_conversation_is_deleted_wherever_something_of_it_is(
     left_behind = Recorder(settings)
     left_behind.record(MessageAdded(session_id="old", role="user", content="late"))
     left_behind.close(0)
-    deleted = run("delete", "old", "--json", "--db", logged)
+    deleted = run("delete", "old", "--json", "--yes", "--db", logged)
     assert deleted.returncode == 0
     found = json.loads(deleted.stdout)
     assert (found["session_id"], found["sessions"], found["waiting_events"]) == ("old", 2, 0)
@@ -131,9 +147,9 @@ def test_a_conversation_is_deleted_wherever_something_of_it_is(
     assert not rows(
         "SELECT 1 FROM stats WHERE period = ?", (datetime.now(timezone.utc) - timedelta(days=100)).date().isoformat()
     )
-    assert "no session" in run("delete", "old", "--db", logged).stderr
+    assert "no session" in run("delete", "old", "--yes", "--db", logged).stderr
     for beginning in ("", "mid", "m*"):
-        assert run("delete", beginning, "--yes", "--db", logged).returncode == 1
+        assert run("delete", beginning, "--yes", "--yes", "--db", logged).returncode == 1
     assert ids() == ["middle", "new", "running"]
 
 
@@ -152,11 +168,11 @@ def test_what_a_running_process_still_has_of_it_is_told(
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "logged\n"
-    deleted = run("delete", "new", "--db", logged)
+    deleted = run("delete", "new", "--yes", "--db", logged)
     assert deleted.returncode == 1
     assert "a process that runs has 1 event of it" in deleted.stderr
     process.communicate("\n", timeout=30)
-    again = run("delete", "new", "--db", logged)
+    again = run("delete", "new", "--yes", "--db", logged)
     assert (again.returncode, again.stdout.splitlines()[0]) == (0, "1 session removed")
 
 

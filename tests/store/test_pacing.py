@@ -32,10 +32,22 @@ def test_all_is_done_and_told() -> None:
 
 def test_what_has_no_answer_is_tried_again_but_not_for_ever() -> None:
     told: list[int] = []
-    do_all(doing(*[NO_ANSWER] * 5, 1, *[NO_ANSWER] * 5, 1, 0), told.append)
+    pauses: list[float] = []
+    do_all(doing(*[NO_ANSWER] * 5, 1, *[NO_ANSWER] * 5, 1, 0), told.append, sleep=pauses.append)
     assert told == [1, 1]
+    assert pauses[:5] == pauses[6:11] == sorted(pauses[:5])
+    assert pauses[0] > pauses[5]
     with pytest.raises(DatabaseUnavailable):
-        do_all(doing(1, *[NO_ANSWER] * 6, 1, 0))
+        do_all(doing(1, *[NO_ANSWER] * 6, 1, 0), sleep=pauses.append)
+
+
+@pytest.mark.parametrize(("asked_s", "pause_s"), [(7.0, 7.0), (3600.0, 60.0), (0.01, 0.1)])
+def test_a_server_is_left_alone_for_as_long_as_it_asks_and_a_minute_at_most(asked_s: float, pause_s: float) -> None:
+    pauses: list[float] = []
+    busy = DatabaseUnavailable("do some", "the database", "too many requests")
+    busy.retry_after_s = asked_s
+    do_all(doing(busy, 0), sleep=pauses.append)
+    assert pauses == [pause_s]
 
 
 def test_what_is_refused_is_not_tried_again() -> None:

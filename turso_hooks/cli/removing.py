@@ -38,12 +38,16 @@ from turso_hooks.store import (
 _PRUNED_STATUSES = tuple(status for status in STATUSES if status != "running")
 _FREE = "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"
 
-_yes_option = click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask.")
+_yes_option = click.option(
+    "--yes", "-y", "is_sure", is_flag=True, help="Do not ask. To be said where nobody can be asked: in a pipe, in cron."
+)
 
 
 @click.command("prune")
 @database_option
-@click.option("--older-than", "before", type=Moment(), help="Of which nothing was seen since: 90d ago, 26w, 2026-01-31.")
+@click.option(
+    "--older-than", "before", type=Moment(), help="Without any activity since: 90d (ninety days ago), 26w, 2026-01-31."
+)
 @click.option("--keep", type=click.IntRange(0, 10**9), metavar="N", help="All but so many, those that were seen last.")
 @click.option("--agent", "agent_type", metavar="TYPE", help="Of this type of agent.")
 @click.option("--model", help="Of this model.")
@@ -70,12 +74,13 @@ def prune_command(  # noqa: PLR0913, PLR0917  # its options
     """
     if before is None and keep is None and not given(filters):
         raise click.UsageError("say what is to be removed: --older-than 90d, --keep 1000, --project NAME, …")
+    asks = not dry_run and _has_to_ask(is_sure=is_sure)
     settings = settings_for(database_url)
     if not dry_run:  # which changes nothing, not even the schema
         prepare_what_is_there(settings)
     with open_store(settings, read_only=dry_run) as database:
         prunable = _prunable(database, before, keep, filters)
-        if dry_run or _has_to_ask(is_sure=is_sure):
+        if dry_run or asks:
             would_go = Pruner(database, prunable).count()
             if dry_run:
                 _say(would_go, settings, None, "would be removed", as_json=as_json)
@@ -99,10 +104,10 @@ def delete_command(session_id: str, database_url: str | None, is_sure: bool, as_
     shipped first, and so removed. What a process that runs still has of it there comes back: then the command says so, and
     exits with 1.
     """
+    asks = _has_to_ask(is_sure=is_sure)
     settings = settings_for(database_url)
     prepare_what_is_there(settings)
     drain(settings)
-    asks = _has_to_ask(is_sure=is_sure)
     with open_store(settings) as database:
         session = Reader(database).session_summary(session_id)
         if session.session_id != session_id and not asks:
@@ -141,7 +146,9 @@ def _prunable(database: Database, before: datetime | None, keep: int | None, fil
 
 
 def _has_to_ask(*, is_sure: bool) -> bool:
-    return not is_sure and is_terminal()
+    if not is_sure and not is_terminal():
+        raise click.UsageError("nobody can be asked here whether to remove them: say --yes")
+    return not is_sure
 
 
 def _remove(pruner: Pruner, database: Database, *, is_silent: bool) -> None:

@@ -22,7 +22,7 @@ import enum
 import math
 from base64 import b64encode
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -49,11 +49,16 @@ _ENCODABLE = (datetime, date, time, timedelta, UUID, Decimal)
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def plain(value: Any, *, for_json: bool = False) -> Any:
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def plain(value: Any, *, for_json: bool = False, replace: Callable[[str], str] = _as_it_is) -> Any:
     """`value` rewritten so that msgpack can encode it; see the module's docstring for the forms.
 
     `for_json` also marks what JSON cannot say: `{"$type": "float", "value": "nan"}`, `{"$type": "bytes", "base64": …}`; dates
-    and the like become text.
+    and the like become text. `replace` gives what is to stand for a text, keys included, before anything of it is cut; bytes
+    it gets as text of one letter a byte. A value for which it raises is marked as unreadable.
     """
     holder: list[Any] = []
     stack = [_Branch(holder, iter([(None, value)]), None)]
@@ -67,7 +72,7 @@ def plain(value: Any, *, for_json: bool = False) -> Any:
             on_path.discard(branch.identity or 0)
             continue
         budget -= 1
-        grown = _grow(child, depth=len(stack), is_on_path=id(child) in on_path, is_spent=budget <= 0)
+        grown = _grow(child, replace, depth=len(stack), is_on_path=id(child) in on_path, is_spent=budget <= 0)
         if for_json:
             grown = _for_json(grown)
         if isinstance(grown, _Branch):
@@ -113,10 +118,10 @@ class _Branch:
             self.output[slot] = value
 
 
-def _grow(value: Any, *, depth: int, is_on_path: bool, is_spent: bool) -> Any:
+def _grow(value: Any, replace: Callable[[str], str], *, depth: int, is_on_path: bool, is_spent: bool) -> Any:
     """Either the finished form of a leaf, or a `_Branch` for a container that may be entered."""
     try:
-        leaf = _leaf(value)
+        leaf = _leaf(value, replace)
         if leaf is not _STOP:
             return leaf
         if is_on_path:
@@ -125,8 +130,8 @@ def _grow(value: Any, *, depth: int, is_on_path: bool, is_spent: bool) -> Any:
             return _mark("too_deep", value)
         if is_spent:
             return _mark("too_many", value)
-        branch = _branch(value)
-        return _object(value) if branch is None else branch
+        branch = _branch(value, replace)
+        return _object(value, replace) if branch is None else branch
     except Exception as error:  # noqa: BLE001  # a value's own code (str, items, model_dump) may raise anything
         return {"$type": "unreadable", "class": class_name(value), "error": class_name(error)}
 
@@ -135,27 +140,27 @@ def _mark(kind: str, value: object) -> dict[str, Any]:
     return {"$type": kind, "class": class_name(value)}
 
 
-def _leaf(value: Any) -> Any:  # noqa: PLR0911  # a table of types
+def _leaf(value: Any, replace: Callable[[str], str]) -> Any:  # noqa: PLR0911  # a table of types
     """The form of a value that holds no others; `_STOP` for one that does, or that has no form."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, enum.Enum):
-        return _leaf(value.value)
+        return _leaf(value.value, replace)
     if isinstance(value, int):
         return _integer(int(value))
     if isinstance(value, float):
         return float(value)
     if isinstance(value, str):
-        return _text(value)
+        return _text(replace(str.__str__(value)))
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
+        return _bytes(bytes(value), replace)
     if isinstance(value, _ENCODABLE):
         _encode(value)
         return value
     if isinstance(value, PurePath):
-        return {"$type": "path", "value": printable(str(value))}
+        return {"$type": "path", "value": printable(replace(str(value)))}
     if isinstance(value, BaseException):
-        return {"$type": "exception", "class": class_name(value), "message": printable(str(value))}
+        return {"$type": "exception", "class": class_name(value), "message": printable(replace(str(value)))}
     return _STOP
 
 
@@ -173,24 +178,46 @@ def _integer(value: int) -> Any:
     return {"$type": "int", "value": str(value) if value.bit_length() <= _MAX_DECIMAL_BITS else hex(value)}
 
 
-def _text(value: str) -> Any:
-    text = str.__str__(value)
+def _bytes(value: bytes, replace: Callable[[str], str]) -> bytes:
+    if replace is _as_it_is:
+        return value
+    text = value.decode("latin-1")
+    replaced = replace(text)
+    return value if replaced == text else replaced.encode("latin-1", "replace")
+
+
+def _text(text: str) -> Any:
     escaped = printable(text)
     return text if escaped == text else {"$type": "text", "escaped": escaped}
 
 
-def _branch(value: Any) -> _Branch | None:
+def _branch(value: Any, replace: Callable[[str], str]) -> _Branch | None:
     fields = _fields(value)
     if fields is not None:
         return _Branch({}, iter(fields.items()), id(value))
     if isinstance(value, Mapping):
         items = list(value.items())
         if all(isinstance(key, str) and printable(key) == key for key, _ in items):
-            return _Branch({}, iter([(str.__str__(key), child) for key, child in items]), id(value))
+            return _Branch({}, iter(_named([(str.__str__(key), child) for key, child in items], replace)), id(value))
         return _Branch({"$type": "map"}, iter([("items", [list(pair) for pair in items])]), id(value))
     if isinstance(value, (list, tuple, AbstractSet, deque)):
         return _Branch([], iter([(None, child) for child in value]), id(value))
     return None
+
+
+def _named(items: Iterable[tuple[str, Any]], replace: Callable[[str], str]) -> Iterable[tuple[str, Any]]:
+    """Items with their keys replaced; two that become the same are told apart by a number."""
+    if replace is _as_it_is:
+        return items
+    named: dict[str, Any] = {}
+    for key, child in items:
+        replaced = name = printable(replace(key))
+        number = 1
+        while name in named:
+            number += 1
+            name = f"{replaced} {number}"
+        named[name] = child
+    return named.items()
 
 
 def _fields(value: Any) -> dict[str, Any] | None:
@@ -210,7 +237,7 @@ def _fields(value: Any) -> dict[str, Any] | None:
     return None
 
 
-def _object(value: object) -> dict[str, Any]:
-    text = repr(value)
+def _object(value: object, replace: Callable[[str], str]) -> dict[str, Any]:
+    text = replace(repr(value))
     shown = text if len(text) <= _MAX_REPR_CHARS else f"{text[:_MAX_REPR_CHARS]}… ({len(text)} characters)"
     return {"$type": "object", "class": class_name(value), "repr": printable(shown)}

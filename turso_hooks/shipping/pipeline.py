@@ -30,7 +30,7 @@ class FlushResult:
     """What became of what was recorded.
 
     Attributes:
-        is_complete: everything recorded before the call is in the database.
+        is_complete: everything recorded before the call is in the database; also if nothing was, as `problem` says then.
         waiting: how many records are not; they wait in the journal for the next attempt, process or `turso-hooks drain`.
         dead_letters: how many records the database did not take; they are set aside in it, with the reason.
         problem: why not, if that is known; or why nothing is kept at all: no database is named, or a setting is wrong.
