@@ -153,6 +153,16 @@ def test_a_file_that_is_no_transcript_is_named(run: Run, tmp_path: Path) -> None
     assert "cannot import noise: the file is neither JSON nor JSON Lines" in result.stderr
 
 
+def test_help_shows_every_command_once(run: Run) -> None:
+    from turso_hooks.cli.main import _COMMANDS, _SECTIONS
+
+    shown = [name for names in _SECTIONS.values() for name in names]
+    assert sorted(shown) == sorted(_COMMANDS)
+    lines = run("--help").stdout.splitlines()
+    for name in shown:
+        assert sum(line.startswith(f"  {name} ") for line in lines) == 1, name
+
+
 def test_help_is_there_for_every_command(run: Run) -> None:
     for command in COMMANDS:
         result = run(*command.split(), "--help")

@@ -127,3 +127,24 @@ def test_what_cannot_be_is_said_before_anything_is_written(run: Run, tmp_path: P
     broken = run("init")
     assert "no UTF-8 text" in broken.stderr
     assert files_in(tmp_path) == {".gitignore"}
+
+
+def test_odd_names_are_written_so_that_they_mean_what_they_say(run: Run, tmp_path: Path) -> None:
+    for url, ignored in [
+        ("file:my log.db", "/my log.db*"),
+        ("file:my%20log%231.db", "/my log\\#1.db*"),
+        ("file:a[1].db", "/a\\[1\\].db*"),
+    ]:
+        folder = f"it's {len(url)}"
+        said = run("init", folder, "--db", url).stdout
+        assert ignored in (tmp_path / folder / ".gitignore").read_text(encoding="utf-8").splitlines()
+        typed = "\n".join(line.strip() for line in said.partition("Next:")[2].splitlines() if "agent.py" not in line)
+        shell = f'set -e; {typed.replace("turso-hooks show", "")}\nset -a; . ./.env.example; pwd; echo "$TURSO_DATABASE_URL"'
+        sourced = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert sourced.stdout.splitlines() == [str(tmp_path / folder), url]
+
+
+def test_the_log_goes_where_the_environment_says_already(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TURSO_DATABASE_URL", "libsql://agents.example.org")
+    assert "export TURSO_DATABASE_URL=libsql://agents.example.org TURSO_AUTH_TOKEN=" in run("init").stdout
+    assert "\nTURSO_DATABASE_URL=libsql://agents.example.org\n" in (tmp_path / ".env.example").read_text(encoding="utf-8")

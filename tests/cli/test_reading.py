@@ -70,8 +70,8 @@ def test_json_lines_hold_everything_as_it_was(run: Run, logged: str, command: li
 def test_what_is_not_found_is_said_and_is_no_failure(run: Run, logged: str) -> None:
     for command, words in (
         (["search", "nowhere"], "nothing was found\n"),
-        (["sessions", "--agent", "nobody"], "no conversation is like that\n"),
-        (["tools", "--tool", "none"], "no tool call is like that\n"),
+        (["sessions", "--agent", "nobody"], "no conversation matches\n"),
+        (["tools", "--tool", "none"], "no tool call matches\n"),
     ):
         said = run(*command, "--db", logged)
         assert (said.returncode, said.stdout, said.stderr) == (0, "", words)

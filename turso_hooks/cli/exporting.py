@@ -43,7 +43,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.argument("session_ids", metavar="[SESSION_ID]...", nargs=-1, shell_complete=complete_session),
             database_option,
             click.option("-o", "--output", type=click.Path(), default="-", help="The file; else standard output."),
-            click.option("--text", metavar="WORDS", help="In which this is found; see turso-hooks search."),
+            click.option("--text", metavar="WORDS", help="That contain these words; see turso-hooks search."),
             filter_options,
         )
     ):

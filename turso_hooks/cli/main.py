@@ -22,7 +22,7 @@ _COMMANDS = {
     "delete": ("removing", "Remove one conversation with everything of it."),
     "demo": ("demo", "Run a small scripted agent and show what was kept of it."),
     "doctor": ("doctor", "Try the database step by step, and say what is wrong and what to do."),
-    "drain": ("draining", "Ship what waits in the journal."),
+    "drain": ("draining", "Ship what processes that have ended left in the journal."),
     "export": ("exporting", "Write conversations in the forms of other programs."),
     "hook": ("claude_code", "Keep what a program tells its hook; what `install` installs."),
     "import": ("importing", "Import conversations from files of other programs."),
@@ -59,6 +59,16 @@ def _noticing_that_nobody_reads() -> Iterator[None]:
         raise _ReaderGone from error
 
 
+_SECTIONS = {
+    "To begin": ("init", "demo", "doctor", "conformance", "completion"),
+    "To read": ("sessions", "show", "search", "tail", "tools", "stats", "sql", "export"),
+    "To log what others do": ("install", "watch", "import"),
+    "To look after it": ("status", "verify", "drain", "journal", "prune", "delete", "migrate", "reindex", "recount"),
+    "Called by other programs": ("hook",),
+}
+"""All of them, as `--help` shows them; a test compares."""
+
+
 class _Commands(click.Group):
     def make_context(self, *arguments: Any, **named: Any) -> click.Context:
         with _noticing_that_nobody_reads():  # --help and --version print here
@@ -79,8 +89,9 @@ class _Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in sorted(_COMMANDS.items())])
+        for title, names in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, _COMMANDS[name][1]) for name in names])
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:

@@ -55,7 +55,8 @@ class OpenCodeServer:
         self.base_url = str(address)
         """Without a name and password, if there were any in it."""
         auth = httpx2.BasicAuth(username, password) if password else None
-        self._client = httpx2.AsyncClient(base_url=address, auth=auth, timeout=_TIMEOUT_S)
+        # No proxy of the environment's: the password would go through it, and most servers are on this machine.
+        self._client = httpx2.AsyncClient(base_url=address, auth=auth, timeout=_TIMEOUT_S, trust_env=False)
 
     async def __aenter__(self) -> Self:
         """Nothing more than itself."""

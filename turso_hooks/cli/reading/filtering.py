@@ -43,8 +43,8 @@ _OPTIONS = (
     click.option("--runner", help="Logged by this runner."),
     click.option("--status", type=click.Choice(STATUSES), help="With this status."),
     click.option("--parent", metavar="SESSION_ID", help="Started by this session."),
-    click.option("--since", type=Moment(), help="Since then: 2026-01-31, or 7d ago, 2h, 90m."),
-    click.option("--until", type=Moment(), help="Before then."),
+    click.option("--since", type=Moment(), help="Not before that time: 2026-01-31, or 7d (seven days ago), 2h, 90m."),
+    click.option("--until", type=Moment(), help="Before that time."),
 )
 
 

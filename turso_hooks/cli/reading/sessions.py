@@ -18,8 +18,14 @@ from turso_hooks.query.sessions import ORDERS
 @click.command("sessions")
 @database_option
 @click.option("--limit", type=click.IntRange(1, 10**9), default=50, show_default=True, help="The most to list.")
-@click.option("--order", type=click.Choice(tuple(ORDERS)), default="started", show_default=True, help="What was last is first.")
-@click.option("--text", metavar="WORDS", help="In which this is found; see turso-hooks search.")
+@click.option(
+    "--order",
+    type=click.Choice(tuple(ORDERS)),
+    default="started",
+    show_default=True,
+    help="Newest by their start, or by their last activity.",
+)
+@click.option("--text", metavar="WORDS", help="That contain these words; see turso-hooks search.")
 @click.option("--columns", type=Columns(), metavar="A,B", help=f"Which to print: {', '.join(COLUMNS)}.")
 @click.option("--reverse", is_flag=True, help="Print them the other way round.")
 @filter_options
@@ -52,7 +58,7 @@ def sessions_command(  # noqa: PLR0913, PLR0917  # its options
         for session in sessions:
             print_json_line(session)
     elif not sessions and (text is not None or given(filters)):
-        click.echo("no conversation is like that", err=True)
+        click.echo("no conversation matches", err=True)
     elif not sessions:
         click.echo("no conversation has been logged yet; to make one: turso-hooks demo", err=True)
     elif is_terminal():

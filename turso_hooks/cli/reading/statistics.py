@@ -30,7 +30,7 @@ Columns = dict[str, Callable[[Numbers], str]]
 
 @click.command("stats")
 @database_option
-@click.option("--by", type=click.Choice(tuple(_BY)), default="day", show_default=True, help="Of what each line is.")
+@click.option("--by", type=click.Choice(tuple(_BY)), default="day", show_default=True, help="One line for each of these.")
 @filter_options
 @json_option
 @json_lines_option

@@ -25,7 +25,7 @@ _MOST_CALLS = 10_000
 @click.argument("session_id", required=False, shell_complete=complete_session)
 @database_option
 @click.option("-f", "--follow", "follows", is_flag=True, help="Go on with what is logged, until Ctrl-C.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="So many at first.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many to begin with.")
 @filter_options
 @json_lines_option
 def tail_command(  # its options
@@ -116,7 +116,7 @@ def tools_command(  # noqa: PLR0913, PLR0917  # its options
         print_json({"tool_calls": list(page), "next_cursor": page.next_cursor})
         return
     if not page:
-        click.echo("no tool call is like that", err=True)
+        click.echo("no tool call matches", err=True)
     elif as_json_lines:
         for call in page:
             print_json_line(call)

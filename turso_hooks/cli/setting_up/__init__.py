@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from turso_hooks.cli.setting_up.planning import RUNNERS, Runner, Wanted, wanted
 from turso_hooks.cli.text import visible
 from turso_hooks.drivers import parse_database_url
 from turso_hooks.errors import SettingsError
+from turso_hooks.settings import load_settings
 
 _FILE_URL = "file:agents.db"
 
@@ -68,7 +70,9 @@ def init_command(  # noqa: PLR0913, PLR0917  # by name
     """
     asks = sys.stdin.isatty() and sys.stdout.isatty()
     runner = RUNNERS[runner_name or (_asked_runner() if asks else "python")]
-    url = database_url or (click.prompt("Where does the log go?", default=_FILE_URL) if asks else _FILE_URL)
+    url = database_url or load_settings().database_url or _FILE_URL
+    if database_url is None and asks:
+        url = click.prompt("Where does the log go?", default=url)
     parse_database_url(url)  # so that a mistake is told now
     if "authToken" in url:
         raise SettingsError("the URL has a token in it, which would be written down: leave it out, and set TURSO_AUTH_TOKEN")
@@ -127,9 +131,10 @@ def _tell_next(folder: Path, runner: Runner, url: str) -> None:
     lines: Sequence[str] = [
         "",
         "Next:",
-        *([] if folder == Path() else [f"    cd {visible(folder)}"]),
+        *([] if folder == Path() else [f"    cd {visible(shlex.quote(str(folder)))}"]),
         *([f"    pip install '{runner.package}'"] if "[" in runner.package else []),
-        f"    export TURSO_DATABASE_URL={visible(url)}" + ("" if url.startswith("file:") else " TURSO_AUTH_TOKEN=…"),
+        f"    export TURSO_DATABASE_URL={visible(shlex.quote(url))}"
+        + ("" if url.startswith("file:") else " TURSO_AUTH_TOKEN=…"),
         f"    {runner.command}",
         "    turso-hooks show",
     ]

@@ -5,15 +5,21 @@ A file is wanted whole, or only some of its lines: then the rest of it is somebo
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from turso_hooks.settings import default_of, setting_fields
 
 _PACKAGE = "turso-hooks"
+
+_MEANS_SOMETHING = re.compile(r"[\\*?\[\]#!]")
+"""In a line of .gitignore: https://git-scm.com/docs/gitignore."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +88,10 @@ def _template(name: str) -> str:
 def _ignored(database_url: str) -> Iterator[str]:
     """What must not be committed: the copy of the settings with the token in it, and a database in the folder."""
     yield ".env"
-    name = database_url.removeprefix("file:")
-    if name != database_url and not name.startswith(("/", "~", "..")):
-        yield f"/{name.removeprefix('./')}*"  # with what SQLite keeps beside it
+    name = unquote(database_url.removeprefix("file:"))
+    if database_url.startswith("file:") and not name.startswith(("/", "~", "..")):
+        literal = _MEANS_SOMETHING.sub(r"\\\g<0>", name.removeprefix("./"))
+        yield f"/{literal}*"  # with what SQLite keeps beside it
 
 
 def _settings_text(database_url: str) -> str:
@@ -96,7 +103,11 @@ def _settings_text(database_url: str) -> str:
     for entry in setting_fields():
         variable, meaning, unit = (entry.metadata[name] for name in ("variable", "meaning", "unit"))
         lines += ["", f"# {meaning} ({unit})"]
-        lines.append(f"{variable}={database_url}" if entry.name == "database_url" else f"# {variable}={_shown_default(entry)}")
+        lines.append(
+            f"{variable}={shlex.quote(database_url)}"
+            if entry.name == "database_url"
+            else f"# {variable}={_shown_default(entry)}"
+        )
     return "\n".join(lines) + "\n"
 
 
