@@ -132,7 +132,7 @@ class Settings:
         0.2,
         _seconds(0.001),
         "seconds",
-        "How long an event waits in the journal at most before it is shipped.",
+        "How often the shipping thread looks for new events.",
     )
     batch_events: int = _setting(
         "TURSO_HOOKS_BATCH_EVENTS",

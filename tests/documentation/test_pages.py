@@ -89,7 +89,7 @@ def _make_agent(folder: Path, environment: dict[str, str]) -> None:
 @pytest.mark.parametrize("page", ALONE)
 def test_what_a_page_says_is_so(page: str, walk: Callable[..., Walk], tmp_path: Path) -> None:
     walked = walk(page)
-    if page == "how-to/upgrading":
+    if page == "how-to/original-logger":
         _make_the_originals(walked.folder / "agents.db")
     if page == "how-to/moving":
         walked.environment["LLM_USER_PATH"] = str(tmp_path)
