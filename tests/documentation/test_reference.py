@@ -9,11 +9,13 @@ import os
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import pytest
 
 import turso_hooks
@@ -21,8 +23,10 @@ from documentation.blocks import PAGES, ROOT, text_of
 from turso_hooks import query, testing
 from turso_hooks.cli.main import commands
 from turso_hooks.drivers import EmbeddedDatabase
-from turso_hooks.events import EVENT_TYPES, hook_name
-from turso_hooks.settings import default_of, load_settings, setting_fields
+from turso_hooks.events import EVENT_TYPES, MessageAdded, hook_name
+from turso_hooks.plugin import Recorder
+from turso_hooks.settings import Settings, default_of, load_settings, setting_fields
+from turso_hooks.shipping import KEPT_OTHERWISE, NO_EVENTS, REFUSED
 from turso_hooks.store import prepare_schema
 from turso_hooks.testing import RULES
 
@@ -205,6 +209,61 @@ def fields_of(kind: Any) -> list[str]:
     if dataclasses.is_dataclass(kind):
         return [entry.name for entry in dataclasses.fields(kind)]
     return list(getattr(kind, "__struct_fields__", getattr(kind, "_fields", ())))
+
+
+def test_a_segment_is_read_with_nothing_but_what_its_page_says(tmp_path: Path) -> None:
+    """By a reader made of the table of a record's bytes, and of the salt and the encoding that are told below it."""
+    recorder = Recorder(Settings(database_url=f"file:{tmp_path}/nowhere/a.db", state_folder=tmp_path / "state"))
+    for n in range(3):
+        recorder.record(MessageAdded(session_id="s", role="user", content=f"Hello {n}"))
+    recorder.close(0)
+    page = sections(REFERENCE["journal"], "##")["Format of a record"]
+    rows = {
+        what: (int(first), int(last or 0))
+        for first, last, what in re.findall(r"^\| (\d+)-(\d*) \| (.*) \|$", page, re.MULTILINE)
+    }
+    (segment,) = (tmp_path / "state").rglob("*.segment")
+    salt = zlib.crc32(segment.name[:32].encode())
+    raw, at, records = segment.read_bytes(), 0, []
+
+    def piece(begin: str) -> bytes:
+        ((first, last),) = [place for what, place in rows.items() if what.startswith(begin)]
+        return raw[at + first : at + last + 1]
+
+    def number(begin: str) -> int:
+        return int.from_bytes(piece(begin), "little")
+
+    ((header_bytes, _),) = [place for what, place in rows.items() if what == "the payload"]
+    while at < len(raw):
+        payload = raw[at + header_bytes : at + header_bytes + number("length of the payload")]
+        assert f"`{piece('the marker').hex(' ').upper()}`" in page
+        assert number("CRC-32 of bytes 0-15") == zlib.crc32(raw[at : at + 16], salt)
+        assert number("CRC-32 of the payload") == zlib.crc32(payload)
+        records.append((number("number"), msgspec.msgpack.decode(payload)))
+        at += header_bytes + len(payload)
+    assert [n for n, _ in records] == list(range(len(records)))
+    assert [event["content"] for _, event in records if event["type"] == "message_added"] == [f"Hello {n}" for n in range(3)]
+
+
+def test_every_reason_of_a_count_is_documented_and_no_other() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "turso_hooks").rglob("*.py"))
+    documented = first_cells(sections(REFERENCE["journal"], "##")["Counts"])
+    for reason in documented:
+        assert re.search(rf'"{reason}"', code), f"{reason} is counted nowhere"
+    counted = set(re.findall(r'counts?(?:\.add)?\("([a-z_]+)"', code)) | set(
+        re.findall(r'^    reason = "([a-z_]+)"', code, re.MULTILINE)
+    )
+    counted |= REFUSED | KEPT_OTHERWISE | NO_EVENTS
+    assert counted - {"journal_failed"} <= documented  # the class above those that are raised
+
+
+def test_the_layers_that_are_shown_are_those_that_hold() -> None:
+    layers = re.findall(
+        r'^    "([a-z_ |]+)",$', (ROOT / "pyproject.toml").read_text(encoding="utf-8").split("layers = [")[1], re.MULTILINE
+    )
+    rows = sections(DOCS["architecture"], "##")["Modules"].splitlines()
+    shown = [set(re.findall(r"`(\w+)`", row.split(" | ")[0])) for row in rows if row.startswith("| `")]
+    assert shown == [set(layer.split(" | ")) for layer in layers[: len(shown)]]
 
 
 def test_every_test_that_a_guarantee_names_is_there() -> None:
