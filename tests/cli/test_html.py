@@ -74,6 +74,7 @@ def colours(png: bytes) -> set[bytes]:
     return {raw[n : n + 3] for n in range(1, len(raw) - 3, 3)}
 
 
+@pytest.mark.slow
 def test_a_browser_shows_all_of_it_and_runs_nothing(
     run: Run, browse: Callable[..., bytes], logged: str, tmp_path: Path
 ) -> None:

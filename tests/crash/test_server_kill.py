@@ -99,7 +99,8 @@ def test_a_network_that_cuts_every_third_connection_before_the_answer_doubles_no
     everything_once(server, logged)
 
 
-@pytest.mark.parametrize("name", ["turso_server", pytest.param("libsql_server", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["turso_server", "libsql_server"])
 def test_ten_thousand_events_over_a_slow_link_take_few_requests(
     name: str, recorder_for: Callable[..., Recorder], request: pytest.FixtureRequest, proxy: Callable[[int], Proxy]
 ) -> None:

@@ -31,7 +31,7 @@ BEGINNINGS = {"README", "index", "tutorial", "extending/adapter"}
 
 WITH_INSTALLING = ["README", "tutorial", "extending/adapter", "how-to/redaction"]
 WITH_SERVERS = ["how-to/claude", "how-to/opencode", "how-to/libsql-server", "how-to/many-machines", "how-to/offline"]
-QUICK = {"README", "index", "tutorial", "how-to/own-runner", "extending/plugin", "extending/testing"}
+QUICK = {"README", "index", "tutorial", "extending/testing"}
 ALONE = [
     pytest.param(page, marks=() if page in QUICK else pytest.mark.slow)
     for page in sorted(PAGES.keys() - {*WITH_SERVERS, "how-to/turso-cloud"})

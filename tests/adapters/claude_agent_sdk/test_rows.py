@@ -139,7 +139,9 @@ def test_a_tool_that_is_denied_is_an_error_and_a_note(agents: Any, model_server:
     assert (note["tool_call_id"], note["tool_name"]) == (call["tool_call_id"], "Bash")
 
 
-@pytest.mark.parametrize("script", [pytest.param("parent", marks=pytest.mark.slow), "background", "nested"])
+@pytest.mark.parametrize(
+    "script", [pytest.param("parent", marks=pytest.mark.slow), pytest.param("background", marks=pytest.mark.slow), "nested"]
+)
 def test_a_sub_agent_is_a_session_under_the_call_that_started_it(
     agents: Any, model_server: ModelServer, table: Table, script: str
 ) -> None:
