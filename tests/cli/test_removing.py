@@ -66,6 +66,7 @@ def test_old_conversations_are_pruned(run: Run, logged: str, ids: Callable[[], l
     assert run("search", "word1", "old", "--db", logged).stdout == ""
 
 
+@pytest.mark.slow
 def test_those_of_a_project_or_all_but_so_many_are_pruned_and_what_runs_is_not(
     run: Run, logged: str, ids: Callable[[], list[object]]
 ) -> None:

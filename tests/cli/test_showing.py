@@ -226,6 +226,7 @@ def test_a_conversation_is_followed_until_its_session_ends(recorder: Recorder, l
     assert (process.returncode, rest) == (0, "")
 
 
+@pytest.mark.slow
 def test_following_for_people_shows_a_call_when_it_begins_and_when_it_is_over(recorder: Recorder, logged: str) -> None:
     recorder.record(ToolCallStarted(session_id="parent", tool_call_id="before", tool_name="cat"))
     recorder.record(MessageAdded(session_id="parent", role="user", content="Meanwhile"))

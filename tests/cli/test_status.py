@@ -135,6 +135,7 @@ def test_the_running_and_the_killed_are_told_apart_and_nothing_is_told_twice(
     assert "last reached    20" in text
 
 
+@pytest.mark.slow
 def test_a_database_out_of_reach_is_said_with_what_is_in_the_way_and_what_was_refused(
     run: Run, agent: Callable[..., subprocess.Popen[str]], database: Path
 ) -> None:

@@ -122,6 +122,7 @@ def test_50_kills_at_random_moments_cost_no_event_whose_call_returned(
     kill_at_a_random_moment(child, database, rows, tmp_path / "returned", delay_s)
 
 
+@pytest.mark.slow
 def test_8_processes_write_one_file_while_a_ninth_reads_and_nobody_sees_it_locked(
     child: Child, database: Path, rows: Rows
 ) -> None:

@@ -83,6 +83,7 @@ def test_a_server_killed_ten_times_under_a_steady_load_misses_nothing_and_has_no
     everything_once(server, logged)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["turso_server", "libsql_server"])
 def test_a_network_that_cuts_every_third_connection_before_the_answer_doubles_nothing(
     name: str, recorder_for: Callable[..., Recorder], request: pytest.FixtureRequest, proxy: Callable[[int], Proxy]
@@ -118,6 +119,7 @@ def test_ten_thousand_events_over_a_slow_link_take_few_requests(
     everything_once(server, 10_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["turso_server", "libsql_server"])
 def test_of_many_processes_that_migrate_a_server_at_once_each_version_is_applied_by_one(
     name: str, request: pytest.FixtureRequest, child: Callable[..., subprocess.Popen[str]]

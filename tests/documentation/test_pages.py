@@ -29,7 +29,7 @@ from turso_hooks.store.migrations import MIGRATIONS
 BEGINNINGS = {"README", "index", "tutorial", "extending/adapter"}
 """Pages that begin with nothing; all others, with an agent and a database in which it has logged something."""
 
-WITH_INSTALLING = ["README", "tutorial", "extending/adapter", "how-to/redaction"]
+WITH_INSTALLING = ["README", "extending/adapter", "how-to/redaction"]
 WITH_SERVERS = ["how-to/claude", "how-to/opencode", "how-to/libsql-server", "how-to/many-machines", "how-to/offline"]
 QUICK = {"README", "index", "tutorial", "extending/testing"}
 ALONE = [

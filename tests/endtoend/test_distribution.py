@@ -23,6 +23,7 @@ import pytest
 
 import turso_hooks
 
+pytestmark = pytest.mark.slow  # it is built first
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = {"claude-agent-sdk", "docs", "opencode", "prices", "test"}
 NAME = f"turso_hooks-{turso_hooks.__version__}"
@@ -165,7 +166,6 @@ def imported(tree: ast.AST) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-@pytest.mark.slow
 def test_the_tests_run_from_the_sdist(built: Built, tmp_path: Path) -> None:
     with tarfile.open(built.sdist) as archive:
         archive.extractall(tmp_path, filter="data")
@@ -188,7 +188,6 @@ def place(fresh_environment: Callable[..., Any], built: Built) -> Any:
     return place
 
 
-@pytest.mark.slow
 def test_the_wheel_installs_and_runs_in_a_clean_environment(place: Any) -> None:
     def run(program: str, *arguments: str) -> str:
         done = place.run(program, *arguments, database="agents.db", below="project")
@@ -210,7 +209,6 @@ def test_the_wheel_installs_and_runs_in_a_clean_environment(place: Any) -> None:
     place.pip("check")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "extra"),
     [
@@ -229,7 +227,6 @@ def test_what_needs_an_extra_says_which_in_one_sentence(place: Any, arguments: t
         assert done.stderr == f"{last}\n"
 
 
-@pytest.mark.slow
 def test_statistics_go_without_prices_and_say_which_extra_has_them(place: Any) -> None:
     run = "with log.session() as s, log.model_call(s) as call: call.usage = turso_hooks.Usage(input=5, output=3)"
     code = f"import turso_hooks; log = turso_hooks.ConversationLogger(model='gpt-5.1', provider='openai')\n{run}"

@@ -211,6 +211,7 @@ def test_twenty_processes_that_open_a_new_database_at_once_migrate_it_once(child
     check_whole(rows, 20)
 
 
+@pytest.mark.slow
 def test_twenty_processes_and_the_original_itself_open_its_database_at_once(child: Child, rows: Rows, original: Path) -> None:
     before = contents_of_version_1(rows)
     is_over = threading.Event()

@@ -178,6 +178,7 @@ def test_a_conversation_goes_on_when_it_is_resumed_and_a_fork_is_another(
     compared(model_server, table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["asyncio", pytest.param("trio", marks=pytest.mark.slow)])
 def test_an_interrupt_in_the_middle_keeps_what_was_said_and_the_conversation_goes_on(
     agents: Any, model_server: ModelServer, table: Table, backend: str
@@ -290,6 +291,7 @@ def test_thirty_sessions_at_once_are_kept_each_with_what_is_its_own(
             assert len(mine) == messages[row["title"][1:].split("]")[0]]
 
 
+@pytest.mark.slow
 def test_the_example_asks_and_prints_and_is_logged(agents: Any, model_server: ModelServer, table: Table) -> None:
     example = Path(__file__).parents[3] / "examples" / "claude_agent.py"
     given = agents.environment | agents.claude_environment
