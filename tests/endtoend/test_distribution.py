@@ -170,9 +170,10 @@ def test_the_tests_run_from_the_sdist(built: Built, tmp_path: Path) -> None:
     with tarfile.open(built.sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}  # not as a worker of this run
 
     def said(*arguments: str) -> str:
-        done = subprocess.run([*run, *arguments], cwd=tmp_path / NAME, capture_output=True, text=True, check=False)
+        done = subprocess.run([*run, *arguments], cwd=tmp_path / NAME, env=alone, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
