@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -87,7 +88,8 @@ def test_what_style_asks_for_is_what_the_tests_ask_for() -> None:
 def test_every_command_of_pytest_finds_tests(command: str) -> None:
     arguments = shlex.split(command.removeprefix(PYTEST))
     collect = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments, "-n", "0", "--collect-only", "-q"]
-    done = subprocess.run(collect, cwd=ROOT, capture_output=True, text=True, check=False)
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}  # not as a worker of this run
+    done = subprocess.run(collect, cwd=ROOT, env=alone, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
