@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("CONTRIBUTING.md", "RELEASING.md", "SECURITY.md")}
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("CONTRIBUTING.md", ".github/RELEASING.md", "SECURITY.md")}
 COMMANDS = sorted(
     {
         line
@@ -31,7 +31,8 @@ TREES = ("turso_hooks/", "tests/", "docs/", "examples/", ".ci/", ".github/")
 def test_every_path_that_is_named_is_there(page: str) -> None:
     words = re.findall(r"[\w./*-]+", re.sub(r"https?://\S+", "", PAGES[page]))
     paths = [word.rstrip(".") for word in words if word.startswith(TREES)]
-    paths += re.findall(r"\]\(([^):]+)\)", PAGES[page])
+    for link in re.findall(r"\]\(([^):]+)\)", PAGES[page]):
+        assert (ROOT / page).parent.joinpath(link).exists(), link
     paths += re.findall(r"`([\w-]+\.(?:md|toml|yml))`", PAGES[page])
     assert paths or page == "SECURITY.md"  # which names tests
     for path in paths:

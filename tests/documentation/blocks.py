@@ -187,7 +187,7 @@ class Walk:
             assert process.poll() is None, f"it ended with {process.returncode}"
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 return
-            time.sleep(0.05)
+            time.sleep(0.05)  # another process: there is no event to wait for
         raise AssertionError(f"nothing answers at port {port}")
 
 
