@@ -35,19 +35,6 @@ def killed(place: Place) -> Iterator[None]:
     place.server.start()
 
 
-def is_hung(place: Place) -> bool:
-    """Whether a server that runs, and takes connections, lets nobody write any more.
-
-    libsql-server 0.24 comes to that now and then, where a client goes away while it makes a snapshot of its log: from then on
-    it logs nothing but WebSockets that come and go, and only a restart helps.
-    """
-    try:
-        place.server.ask("UPDATE sessions SET id = id WHERE false")
-    except OSError:
-        return True
-    return False
-
-
 @contextmanager
 def stopped(place: Place) -> Iterator[None]:
     place.server.stop()

@@ -16,7 +16,7 @@ from serving.proxy import Proxy
 from serving.servers import LibsqlServer, Server, TursoServer
 from soak.agent import STEPS_A_SESSION
 from soak.crew import CLOSE_WITHIN_S, STEPS_A_SECOND, Crew, Run
-from soak.incidents import INCIDENTS, KILLED, Incident, Place, is_hung, schedule
+from soak.incidents import INCIDENTS, KILLED, Incident, Place, schedule
 from soak.levels import Sample, judge, of_journals, of_process, report, write
 from turso_hooks.journal import JournalFolder
 
@@ -153,10 +153,6 @@ def test_levels_stay_and_every_event_is_there_once_while_servers_come_and_go(
     state_folder, lasting = tmp_path / "state", begun(crew, places)
     samples = lived_through(plan, places, crew, lambda: sampled(lasting, state_folder, duration_s))
     crew.end_short_lived(signal.SIGKILL)
-    for number, place in enumerate(places):
-        if isinstance(place.server, LibsqlServer) and is_hung(place):
-            say(f"the server of place {number} hangs, and is restarted")
-            place.server.restart()
     wait_for_adoption(state_folder, len(lasting))
     results = [run.end(signal.SIGTERM) for run in lasting]
 
