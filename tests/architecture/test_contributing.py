@@ -68,15 +68,6 @@ def test_every_command_starts_what_a_checkout_has(command: str) -> None:
         assert not path.startswith(TREES) or (ROOT / path).exists(), path
 
 
-def test_the_layers_are_those_that_the_imports_are_held_to() -> None:
-    layers = re.search(r'containers = \["turso_hooks"\]\nlayers = \[(.*?)\]', PINNED, re.DOTALL)
-    assert layers
-    expected = [re.findall(r"\w+", line) for line in re.findall(r'"(.*)"', layers[1])]
-    table = PAGES["CONTRIBUTING.md"].split("| layer, from the top |")[1].split("\n\n")[0]
-    shown = [re.findall(r"`turso_hooks/(\w+)", line.split(" | ")[0]) for line in table.splitlines() if "`turso_hooks/" in line]
-    assert [layer for line in shown for layer in line] == [layer for line in expected for layer in line]
-
-
 def test_what_style_asks_for_is_what_the_tests_ask_for() -> None:
     held = (ROOT / "tests" / "architecture" / "test_house.py").read_text(encoding="utf-8")
     for command, there in (("ruff format .", '["format", "--check"]'), ("ruff check .", '["check"]'), ("mypy", '"mypy"')):
