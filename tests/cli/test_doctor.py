@@ -106,6 +106,20 @@ def test_a_server_in_order_is_said_to_be_and_nothing_is_left_there(
     assert serving.ask("SELECT count(*) FROM journal_counts") == [(0,)]
 
 
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+def test_a_libsql_server_that_may_stop_where_several_write_is_warned_about(doctor: Doctor, tmp_path: Path, scheme: str) -> None:
+    server = LibsqlServer(tmp_path / "as it comes")
+    server.checkpoints = []
+    server.start()
+    try:
+        steps = doctor(server.url.replace("http", scheme))
+    finally:
+        server.kill()
+    assert outcomes(steps)["warning"] == ["protocol"]
+    assert "may stop for good" in str(steps["protocol"]["found"])
+    assert "--checkpoint-interval-s 10" in str(steps["protocol"]["remedy"])
+
+
 def test_through_tls_with_a_token_everything_is_seen_and_no_secret_shown(
     run: Run, guarded_libsql_server: LibsqlServer, nginx: StartNginx
 ) -> None:

@@ -245,6 +245,7 @@ class LibsqlServer(Server):
         self.ws_url = f"ws://127.0.0.1:{self.port}"
         self.admin_port = free_port()
         self.with_token = with_token
+        self.checkpoints = ["--checkpoint-interval-s", str(CHECKPOINT_EVERY_S)]
         self.options: list[str] = []  # more of them, for the next start
         self.private_key = folder / "token.key"
         self.public_key = folder / "token.pem"
@@ -262,8 +263,7 @@ class LibsqlServer(Server):
             *listen,
             *guard,
             "--no-welcome",
-            "--checkpoint-interval-s",
-            str(CHECKPOINT_EVERY_S),
+            *self.checkpoints,
             *self.options,
         ]
 

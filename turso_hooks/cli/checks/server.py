@@ -29,6 +29,9 @@ _OVER_HTTP = {"http", "https"}
 _TIMES_ASKED = 10
 _PAUSE_S = 0.1
 
+_STOPS_IN_COMMITS = "sqld 0.24."
+"""Of these, 0.24.32 was seen to: docs/how-to/libsql-server.md. With checkpoints by the clock there are none after commits."""
+
 _REFUSED_BY_STATUS = ("the server answered 401", "the server answered 403")
 _REFUSED_IN_WORDS = ("jwt", "unauthorized", "authentication failed", "authorization forbidden")
 """Of libsql-server, which has no status over a WebSocket."""
@@ -43,7 +46,7 @@ def server_checks(target: DatabaseTarget, server: Server, settings: Settings, da
         Check("address", lambda: address_step(target.name, server, patience_s)),
         Check("tls", lambda: tls_step(target.name, server, patience_s), ("address",)),
         Check("token", lambda: token_step(access, target, answer), ("tls",)),
-        Check("protocol", lambda: protocol_step(server, answer, patience_s), ("token",)),
+        Check("protocol", lambda: protocol_step(server, answer, database, patience_s), ("token",)),
     ]
 
 
@@ -178,15 +181,28 @@ def allowed(target: DatabaseTarget, token: str | None, step: Callable[[], Step])
         return Step("write", "failed", f"the token does not allow writing: {error.problem}", _remedy(target))
 
 
-def protocol_step(server: Server, answer: Answer, timeout_s: float) -> Step:
-    """Whether a database answers, and which software that is."""
+def protocol_step(server: Server, answer: Answer, database: Database, timeout_s: float) -> Step:
+    """Whether a database answers, which software that is, and whether it is set up to be written to by several."""
     error = answer.error()
     if error is not None:
         return failed_with("protocol", error)
     way = "SQL over HTTP" if server.scheme in _OVER_HTTP else "SQL over a WebSocket"
     software = software_of(server, timeout_s)
     who = f"it calls itself {software}" if software else "it does not say what it is, as Turso's own server does not"
-    return Step("protocol", "ok", f"{way} is answered; {who}")
+    found = Step("protocol", "ok", f"{way} is answered; {who}")
+    if software and software.startswith(_STOPS_IN_COMMITS) and _looks_after_its_log_in_commits(database):
+        doubt = "it may stop for good where three or more write at once"
+        remedy = "if it is yours, start it with --checkpoint-interval-s 10"
+        return joined("protocol", [found, Step("protocol", "warning", doubt, remedy)])
+    return found
+
+
+def _looks_after_its_log_in_commits(database: Database) -> bool:
+    try:
+        rows = database.look("PRAGMA wal_autocheckpoint", operation="ask when it looks after its log")
+    except DatabaseError:  # it does not say
+        return False
+    return rows.rows != [(0,)]
 
 
 def _reaching(name: str, timeout_s: float, work: Callable[[], _T]) -> _T:
