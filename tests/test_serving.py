@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,31 @@ def test_a_guarded_libsql_server_takes_its_own_tokens_only(guarded_libsql_server
         with pytest.raises(Refused) as refused:
             ask(server.port, "select 1", token=token)
         assert refused.value.code == "401"
+
+
+@pytest.mark.slow
+def test_a_libsql_server_that_checkpoints_by_the_clock_goes_on_while_many_write_without_a_pause(
+    libsql_server: LibsqlServer,
+) -> None:
+    libsql_server.ask("create table t (a integer primary key, b)")
+    rows = json.dumps(["x" * 500] * 200)
+
+    def write(times: int) -> int:
+        """Write so often; the number of times somebody else had the lock for too long."""
+        locked = 0
+        for _ in range(times):
+            try:
+                libsql_server.ask("insert into t (b) select value from json_each(?)", rows)
+            except Refused as refused:
+                if "locked" not in str(refused):
+                    raise
+                locked += 1
+        return locked
+
+    writers, times = 6, 150
+    with ThreadPoolExecutor(writers) as pool:
+        locked = sum(pool.map(write, [times] * writers))
+    assert libsql_server.ask("select count(*) from t") == [((writers * times - locked) * 200,)]
 
 
 def test_a_delay_is_added_once_each_way(libsql_server: LibsqlServer, proxy: Callable[[int], Proxy]) -> None:
