@@ -233,7 +233,7 @@ CHECKPOINT_EVERY_S = 10
 Else in version 0.24 each connection that commits looks after the log, and waits for that in one queue with the writers. Some
 are sent away whose places in the queue stay; when the turn of such a place comes, nobody takes it, and nobody writes any more
 until a restart. Six clients that write without a pause, by plain HTTP, come to that within five seconds; with the clock not in
-ten minutes.
+nine minutes.
 """
 
 
