@@ -192,7 +192,7 @@ def protocol_step(server: Server, answer: Answer, database: Database, timeout_s:
     found = Step("protocol", "ok", f"{way} is answered; {who}")
     if software and software.startswith(_STOPS_IN_COMMITS) and _looks_after_its_log_in_commits(database):
         doubt = "it may stop for good where three or more write at once"
-        remedy = "if it is yours, start it with --checkpoint-interval-s 10"
+        remedy = "if it is yours, start it again, with --checkpoint-interval-s 10"
         return joined("protocol", [found, Step("protocol", "warning", doubt, remedy)])
     return found
 
